@@ -19,7 +19,9 @@ from pingap.client import (
 )
 from pingap.config.editing.documents import Layout as ConfigLayout
 from pingap.config.formats.interface import ConfigFormat, FormatError
+from pingap.config.header_entry import HeaderEntry
 from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret, UpstreamName
+from pingap.config.network_lists import NetworkSet
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
 from pingap.config.storage.interface import (
@@ -29,8 +31,8 @@ from pingap.config.storage.interface import (
     StorageFactory,
 )
 from pingap.config.table import ConfigTable
+from pingap.config.template import Template
 from pingap.config.units import ByteSize, Duration
-from pingap.config.variables import HeaderEntry, Value
 from pingap.config.view import ConfigView
 from pingap.hookspecs import hookimpl, hookspec
 from pingap.http.accept_encoding import AcceptedEncodings, accepted_encodings
@@ -105,6 +107,9 @@ from pingap.shared_state.state import (
 from pingap.shared_state.values import SharedValues
 from pingap.tls.facts import CertificateFacts
 
+Value = Template
+"""The name of ``Template`` before 1.1."""
+
 __all__ = [
     "AcceptedEncodings",
     "ApplyError",
@@ -162,6 +167,7 @@ __all__ = [
     "MessageBus",
     "Metric",
     "MultiDict",
+    "NetworkSet",
     "Networks",
     "Notification",
     "Origin",
@@ -204,6 +210,7 @@ __all__ = [
     "StorageFactory",
     "StoreError",
     "Subscription",
+    "Template",
     "ThreadedBodyFilter",
     "UpstreamAttempt",
     "UpstreamName",

@@ -27,7 +27,6 @@ from pingap.config import (
     compile_regex,
 )
 from pingap.config.variables import more_keys
-from pingap.http.networks import parse_trusted
 from pingap.observability.access_log import AccessLog, LogTag, split_setting
 from pingap.observability.counters import LocationStats, WorkerStats
 from pingap.observability.handshakes import HandshakeMetrics, HandshakeStats
@@ -193,7 +192,7 @@ class _Builder:
             bus=self.bus,
             shared=self.shared,
             health=self.health,
-            trusted_proxies=tuple(map(parse_trusted, self.config.basic.trusted_proxies)),
+            trusted_proxies=self.config.basic.trusted_proxies,
             plugin_failures=self.failures,
             collectors=self.collectors,
             upstream_digests=self.upstreams.keys,

@@ -24,6 +24,7 @@ from pingap.config import (
     problems_from,
 )
 from pingap.config.decode import with_options
+from pingap.config.environment import validated
 from pingap.config.problem import quoted
 from pingap.config.reuse import plugin_digest
 from pingap.config.source import Report
@@ -305,7 +306,7 @@ class PluginBuilder:
         if isinstance(options, dict):  # an empty string is the same as no key, as everywhere
             options = {key: value for key, value in options.items() if value != ""}
         try:
-            settings = cls.Settings.model_validate(options, context=self._surroundings)
+            settings = validated(cls.Settings, options, self._surroundings)
             for place, text in mistakes_in(settings):
                 self._warnings.append(self._config.source.problem((*path, *place), text))
             unchanged = self._unchanged.get(key)

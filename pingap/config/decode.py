@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from pingap.config import distributions
+from pingap.config.environment import validated
 from pingap.config.kinds import Surroundings
 from pingap.config.merge import Table
 from pingap.config.model import (
@@ -129,9 +130,10 @@ def _decode(
         table = _claim(model, table, path, claims.get(str(path[0]), {}), report)
     surroundings = Surroundings(directory=report.source.directory)
     try:
-        item = model.model_validate(table, context=surroundings)
+        item = validated(model, table, surroundings)
     except ValidationError as error:
-        report.problems.extend(problems_from(error, path, report.source, model))
+        found = problems_from(error, path, report.source, model)
+        report.problems.extend(one for one in found if one.path not in report.source.unset)
         good = _without_wrong_keys(model, table, error, surroundings)
         if good is None:
             return None
@@ -147,7 +149,7 @@ def _without_wrong_keys(
     wrong = {details["loc"][0] for details in error.errors() if details["loc"]}
     try:
         rest = {key: table[key] for key in table if key not in wrong}
-        return model.model_validate(rest, context=surroundings)
+        return validated(model, rest, surroundings)
     except ValidationError:  # a required key is missing
         return None
 

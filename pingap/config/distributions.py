@@ -33,6 +33,7 @@ CATEGORIES: Final = {
     "mock": "pingap-basics",
     "request_id": "pingap-basics",
     "response_headers": "pingap-basics",
+    "security_headers": "pingap-basics",
     "redirect": "pingap-basics",
     "stats": "pingap-basics",
     "sub_filter": "pingap-rewrite",
@@ -89,6 +90,7 @@ FORMATS: Final = {"hcl": "pingap-formats", "kdl": "pingap-formats"}
 
 INSTANCES: Final = {
     "pingap:compression": "pingap-compression",
+    "pingap:securityHeaders": "pingap-basics",
     "pingap:compressionUpstream": "pingap-compression",
     "pingap:acceptEncodingAdjustment": "pingap-compression",
     "pingap:admin": "pingap-admin",

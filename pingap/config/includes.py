@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from pingap.config.environment import resolve_table
 from pingap.config.formats.interface import FormatError
 from pingap.config.formats.toml import TOML
 from pingap.config.kinds import resolve_secret
@@ -72,7 +73,7 @@ def _parse(fragments: list[_Fragment], path: KeyPath, report: Report) -> dict[st
     for key in included:
         fragment, _ = _at_line(fragments, lines.get((key,), 1))
         report.source.move((*path, key), ("storages", fragment.storage, "value"))
-    return included
+    return resolve_table(included, path, report)
 
 
 def _at_line(fragments: list[_Fragment], line: int) -> tuple[_Fragment, int]:

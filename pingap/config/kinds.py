@@ -8,11 +8,9 @@ TOML, checked when the configuration is loaded, ready for use in Python. In JSON
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -30,16 +28,16 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from pingap.config.environment import ENVIRONMENT, FromEnvironment, from_environment
+from pingap.config.network_lists import NetworkEntry, read_entry
 from pingap.config.problem import did_you_mean, quoted, shortened
 from pingap.config.references import expanded, file_reference
 from pingap.config.regex import LinearPattern, Pattern, compile_regex
 from pingap.config.regular_files import open_regular, read_regular
 from pingap.config.units import wrong_type
-from pingap.http.networks import parse_network
 
 SECRET_LIMIT: Final = 1024 * 1024
 """Maximum size of a secret file in bytes."""
-_ENVIRONMENT: Final = "$ENV:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +54,8 @@ class Surroundings:
     upstreams: Collection[str] | None = None
 
 
-def _surroundings(info: ValidationInfo) -> Surroundings:
+def surroundings(info: ValidationInfo) -> Surroundings:
+    """Return the context of a validation."""
     return info.context if isinstance(info.context, Surroundings) else Surroundings()
 
 
@@ -111,7 +110,9 @@ class Secret(SecretStr):
             return secret
         if not isinstance(value, str):
             raise wrong_type(value, "a string")
-        directory = _surroundings(info).directory
+        if isinstance(value, FromEnvironment) and file_reference(value.written) is None:
+            return cls(str(value))  # whatever it looks like, it is the secret
+        directory = surroundings(info).directory
         secret = cls(resolve_secret(value, directory))
         if (path := file_reference(value)) is not None:
             secret.path = (directory / path).absolute()
@@ -124,19 +125,11 @@ def resolve_secret(text: str, directory: Path) -> str:
     :param directory: the base of relative paths.
     :raises ValueError: with a message for the operator: the variable or file is missing or empty.
     """
-    if text.startswith(_ENVIRONMENT):
-        return _from_environment(text.removeprefix(_ENVIRONMENT))
+    if text.startswith(ENVIRONMENT):
+        return from_environment(text.removeprefix(ENVIRONMENT))
     if (path := file_reference(text)) is not None:
         return _from_file(directory / path)
     return text
-
-
-def _from_environment(name: str) -> str:
-    if name not in os.environ:
-        raise ValueError(f"the environment variable {shortened(name)} is not set")
-    if not os.environ[name]:
-        raise ValueError(f"the environment variable {shortened(name)} is empty")
-    return os.environ[name]
 
 
 def _from_file(path: Path) -> str:
@@ -185,33 +178,33 @@ expression is anchored.
 """
 
 
-def _read_network(value: object) -> IPv4Network | IPv6Network:
-    if isinstance(value, IPv4Network | IPv6Network):
+def _read_network(value: object, info: ValidationInfo) -> NetworkEntry:
+    if isinstance(value, NetworkEntry):
         return value
     if not isinstance(value, str):
         raise wrong_type(value, "an IP address or network")
-    try:
-        return parse_network(value)
-    except ValueError:
-        raise ValueError(f"{shortened(value)} is not an IP address or network") from None
+    return read_entry(value, surroundings(info).directory)
 
 
 _Network = Annotated[
-    IPv4Network | IPv6Network,
+    NetworkEntry,
     PlainValidator(_read_network),
     PlainSerializer(str, return_type=str, when_used="json-unless-none"),
     WithJsonSchema(
         {
             "type": "string",
             "format": "pingap-network",
-            "description": "An IP address, or a network in CIDR notation.",
-            "examples": ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"],
+            "description": "An IP address, a network in CIDR notation, private, loopback, link-local or cgnat,"
+            " or file:PATH for a file with one of them on each line.",
+            "examples": ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32", "private", "file:proxies.txt"],
         }
     ),
 ]
 
 Networks = Annotated[tuple[_Network, ...], Field(strict=False)]
 """The type of a key that lists addresses and networks: an array of text in TOML, networks in Python.
+
+An entry may also be the name of well-known networks (``private``), or ``file:PATH``, whose content follows the file.
 
 ``ip_address(ctx.client_ip(request)) in network`` tests whether a client is in one of them.
 """
@@ -222,7 +215,7 @@ def _read_file_path(value: object, info: ValidationInfo) -> Path:
         return value.absolute()
     if not isinstance(value, str) or not value:
         raise wrong_type(value, "the path of a file")
-    path = (_surroundings(info).directory / expanded(value)).absolute()
+    path = (surroundings(info).directory / expanded(value)).absolute()
     try:
         with open_regular(path):
             return path
@@ -255,7 +248,7 @@ be read is a configuration error. :class:`pingap.WatchedFiles` reads it again wh
 def _read_directory_path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str | Path) or value == "":
         raise wrong_type(value, "the path of a directory")
-    path = (_surroundings(info).directory / expanded(str(value))).absolute()
+    path = (surroundings(info).directory / expanded(str(value))).absolute()
     try:
         is_directory = path.is_dir()
     except ValueError:  # a NUL in it
@@ -287,7 +280,7 @@ configuration error. For the directory of the configuration as the default, writ
 
 
 def _check_upstream(name: str, info: ValidationInfo) -> str:
-    known = _surroundings(info).upstreams
+    known = surroundings(info).upstreams
     if known is not None and name not in known:
         raise ValueError(f"no upstream block is named {quoted(name)}{did_you_mean(name, known)}")
     return name

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pingap.config.attachments import attach_locations
 from pingap.config.decode import Claims, decode_basic, decode_items
+from pingap.config.environment import resolve_sections, resolve_table
 from pingap.config.files import parse_files, read
 from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.includes import expand_includes
@@ -40,7 +41,8 @@ class Config:
     :param servers: the items of each section by name, in file order; likewise the other sections.
     :param warnings: warnings for the operator, in file order.
     :param source: finds the file and the line of a key, for problems that are found later.
-    :param tables: ``basic`` and the items of each section as they are written, includes expanded.
+    :param tables: ``basic`` and the items of each section as they are written, includes expanded and environment
+        variables replaced (``FromEnvironment``).
     :param snapshot: the texts it was read from.
     :param added: name of a server that is in no file -> the distribution that added it.
     """
@@ -114,6 +116,8 @@ def _load(snapshot: Snapshot, claims: Claims, formats: Formats) -> Config:
     report = Report(source, reading.problems, reading.warnings)
     complete = not reading.problems
     basic_table, sections = merge(report)
+    basic_table = resolve_table(basic_table, ("basic",), report)
+    resolve_sections(sections, report)
     expand_includes(sections, report)
     attach_locations(sections, report)
     basic = decode_basic(basic_table, claims, report)

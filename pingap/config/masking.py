@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from pingap.config.environment import as_written
 from pingap.config.pem_values import PEM_KEYS, pem_path
 from pingap.config.secret_keys import (
     HEADER_LISTS,
@@ -48,6 +49,7 @@ def masked(section: str, key: str, value: Any, models: Models, directory: Path) 
     :param models: all models that may have the key.
     :param directory: the base of relative paths.
     """
+    value = as_written(value)
     if key in PEM_KEYS.get(section, ()) and isinstance(value, str):
         return _fingerprint(value, directory)
     if key in _ALWAYS.get(section, ()):

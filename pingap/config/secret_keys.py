@@ -8,13 +8,15 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from pingap.config.environment import is_environment
+from pingap.config.references import file_reference
+
 HEADER_LISTS = ("proxy_set_headers", "proxy_add_headers")
 """Keys of locations that list headers, whose values may be secrets."""
 
 _NAME = re.compile(
     r"(?:.*[_-])?(?:passw(?:or)?d|secret|token|(?:api|private|secret)?key)s?", re.IGNORECASE
 )
-_REFERENCE = re.compile(r"\$ENV:|file:|\$FILE:")
 _HEADERS = re.compile(r"(?:proxy-)?authorization|.*(?:api-?key|token|secret).*", re.IGNORECASE)
 
 
@@ -25,7 +27,7 @@ def sounds_secret(key: str) -> bool:
 
 def is_reference(text: str) -> bool:
     """Return whether a text refers to a secret instead of containing it."""
-    return _REFERENCE.match(text) is not None
+    return is_environment(text) or file_reference(text) is not None
 
 
 def is_secret_header(entry: str) -> bool:

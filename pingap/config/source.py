@@ -62,6 +62,10 @@ class Source:
         self.directory = directory
         self._owners: dict[KeyPath, Document] = {}
         self._moved: dict[KeyPath, KeyPath] = {}
+        self.environment: dict[KeyPath, str] = {}
+        """Path of each text that contains environment variables -> their names, for messages."""
+        self.unset: set[KeyPath] = set()
+        """Paths of texts whose variables are missing, which is the only problem to report about them."""
 
     def owner(self, path: KeyPath) -> Document | None:
         """Return the file that contains an item of a section, ``("servers", "web")``, or ``("basic",)``."""
@@ -87,6 +91,8 @@ class Source:
             table around it is shown.
         :param message: the error.
         """
+        if names := self.environment.get(path):
+            message += f" (from {names})"
         origin = self._moved.get(path[:3], path)
         document = self.owner(origin)
         if document is None:
@@ -105,7 +111,8 @@ class Report:
 
     def error(self, path: KeyPath, message: str) -> None:
         """Add an error, which makes the configuration unusable."""
-        self.problems.append(self.source.problem(path, message))
+        if path not in self.source.unset:
+            self.problems.append(self.source.problem(path, message))
 
     def warn(self, path: KeyPath, message: str) -> None:
         """Add a warning for the operator."""

@@ -17,7 +17,7 @@ from pingap.config.model import BasicConfig, LocationConfig, ServerConfig, Upstr
 from pingap.config.model.upstream import ASKED_HOST
 from pingap.config.problem import KeyPath, did_you_mean, dotted, quoted
 from pingap.config.source import Report
-from pingap.http.networks import UNIX, parse_trusted
+from pingap.http.networks import UNIX
 
 BUILT_IN_PLUGINS = ("pingap:ping", "pingap:stats", "pingap:requestId")
 """Plugin instances that exist without a table of their own."""
@@ -251,7 +251,7 @@ def _check_proxy_protocol(
     if not basic.trusted_proxies:
         message = "needs basic.trusted_proxies: the addresses whose PROXY headers are trusted"
         report.error(path, message)
-    trusts_unix = UNIX in map(parse_trusted, basic.trusted_proxies)
+    trusts_unix = UNIX in basic.trusted_proxies
     if not trusts_unix and any(isinstance(one, UnixAddress) for one in server.addresses):
         message = "a Unix socket cannot have it: its peers have no address that could be trusted"
         report.error(path, message)

@@ -1,37 +1,21 @@
-"""``$variables`` in header values, compiled when the configuration is loaded.
-
-A value is either a variable or plain text: ``prefix-$host`` is plain text, as in pingap 0.13.9, with a
-warning.
-"""
+"""The values of a request that the configuration can refer to as ``$name``, and how each is found."""
 
 from __future__ import annotations
 
-import os
-import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Final, Protocol, TypeAlias
-
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from pingap.config.problem import did_you_mean
-from pingap.config.units import wrong_type
 from pingap.http.context import RequestContext
 from pingap.http.forwarding import element
-from pingap.http.headers import Field, Headers, field, header_key
 from pingap.http.paths import as_sent
 from pingap.http.request import Request
 
 Lookup: TypeAlias = Callable[[Request, RequestContext], str | None]
-
-_VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_-]*)|:([a-z][a-z0-9_]*)")
-_PART = re.compile(r"\$(\{)?([A-Za-z_][A-Za-z0-9_]*)|(?<![A-Za-z0-9_/:]):([a-z]+_[a-z0-9_]+)")
-"""Text that looks like a variable inside other text."""
 
 
 def _forwarded_for(request: Request, ctx: RequestContext) -> str:
@@ -58,6 +42,13 @@ def _tls(request: Request, ctx: RequestContext, name: str) -> str | None:
     return None if tls is None else getattr(tls, name)
 
 
+def _client_verify(request: Request, ctx: RequestContext) -> str | None:
+    tls = ctx.connection.tls
+    if tls is None:
+        return None
+    return "SUCCESS" if tls.client_fingerprint else "NONE"
+
+
 def _handshake_time(request: Request, ctx: RequestContext) -> str | None:
     """Return the handshake time for the first request only, because only that one waited for it."""
     tls = ctx.connection.tls
@@ -69,27 +60,106 @@ def _age(began: float, ctx: RequestContext) -> str | None:
     return _milliseconds((ctx.ended_at or ctx.began_at) - began) if began else None
 
 
-VARIABLES: dict[str, Lookup] = {
-    "host": lambda request, ctx: ctx.host(request),
-    "scheme": lambda request, ctx: ctx.scheme(request),
-    "remote_addr": lambda request, ctx: ctx.connection.remote_addr,
-    "remote_port": lambda request, ctx: str(ctx.connection.remote_port or ""),
-    "server_addr": lambda request, ctx: ctx.connection.server_addr,
-    "server_port": lambda request, ctx: ctx.port(request),
-    "upstream_addr": lambda request, ctx: ctx.upstream_addr,
-    "proxy_add_x_forwarded_for": _forwarded_for,
-    "proxy_add_forwarded": _forwarded,
-    # Not in pingap 0.13.9, which looks these up in the environment (its sample file suggests the first).
-    "request_id": lambda request, ctx: ctx.request_id,
-    "tls_client_subject": partial(_tls, name="client_subject"),
-    "tls_client_fingerprint": partial(_tls, name="client_fingerprint"),
-    "client_ip": lambda request, ctx: ctx.client_ip(request),
-    "method": lambda request, ctx: request.method,
-    "path": lambda request, ctx: request.target.partition("?")[0],
-    "uri": lambda request, ctx: request.target,
-    "args": lambda request, ctx: request.query,
+class Variable(NamedTuple):
+    """A variable: how its value is found, and what the manual says about it."""
+
+    lookup: Lookup
+    about: str
+
+
+VARIABLES: dict[str, Variable] = {
+    "host": Variable(
+        lambda request, ctx: ctx.host(request), "the host that the client requested, without port"
+    ),
+    "scheme": Variable(
+        lambda request, ctx: ctx.scheme(request), "`http` or `https`, as used by the client"
+    ),
+    "method": Variable(lambda request, ctx: request.method, "the method"),
+    "request_method": Variable(lambda request, ctx: request.method, "the same"),
+    "request_uri": Variable(
+        lambda request, ctx: ctx.original.target,
+        "path and query as the client sent them, before plugins rewrote them",
+    ),
+    "uri": Variable(lambda request, ctx: request.target, "path and query, as rewritten"),
+    "path": Variable(
+        lambda request, ctx: request.target.partition("?")[0], "the path, as rewritten"
+    ),
+    "args": Variable(lambda request, ctx: request.query, "the query, without `?`"),
+    "query_string": Variable(lambda request, ctx: request.query, "the same"),
+    "is_args": Variable(
+        lambda request, ctx: "?" if request.query else "", "`?` if there is a query"
+    ),
+    "server_protocol": Variable(
+        lambda request, ctx: f"HTTP/{request.http_version}", "`HTTP/1.1`, `HTTP/2.0`"
+    ),
+    "remote_addr": Variable(
+        lambda request, ctx: ctx.connection.remote_addr, "the peer of the connection"
+    ),
+    "remote_port": Variable(
+        lambda request, ctx: str(ctx.connection.remote_port or ""), "the port of the peer"
+    ),
+    "client_ip": Variable(
+        lambda request, ctx: ctx.client_ip(request),
+        "the client's address, also behind trusted proxies",
+    ),
+    "server_addr": Variable(
+        lambda request, ctx: ctx.connection.server_addr, "the local address of the connection"
+    ),
+    "server_port": Variable(
+        lambda request, ctx: ctx.port(request),
+        "the port that the client connected to: the local port, unless a trusted proxy forwards another one",
+    ),
+    "upstream_addr": Variable(lambda request, ctx: ctx.upstream_addr, "the chosen peer"),
+    "upstream_host": Variable(
+        lambda request, ctx: ctx.upstream_host,
+        "the chosen peer as configured: what a request without `Host` gets as `Host`",
+    ),
+    "proxy_add_x_forwarded_for": Variable(
+        _forwarded_for,
+        "`X-Forwarded-For` from a trusted proxy with the peer appended, otherwise the peer",
+    ),
+    "proxy_add_forwarded": Variable(_forwarded, "the same for `Forwarded`"),
+    "request_id": Variable(
+        lambda request, ctx: ctx.request_id, "the ID from a `request_id` plugin"
+    ),
+    "ssl_protocol": Variable(
+        partial(_tls, name="version"), "version of TLS of the client's connection: `TLSv1.3`"
+    ),
+    "ssl_cipher": Variable(partial(_tls, name="cipher"), "its cipher"),
+    "ssl_client_verify": Variable(
+        _client_verify,
+        "`SUCCESS` with a client certificate, `NONE` without one; no value without TLS",
+    ),
+    "ssl_client_s_dn": Variable(
+        partial(_tls, name="client_subject"), "subject of the client certificate, as in RFC 4514"
+    ),
+    "ssl_client_fingerprint": Variable(
+        partial(_tls, name="client_fingerprint"), "SHA-256 of the client certificate"
+    ),
+    "tls_client_subject": Variable(
+        partial(_tls, name="client_subject"), "the same as `$ssl_client_s_dn`"
+    ),
+    "tls_client_fingerprint": Variable(
+        partial(_tls, name="client_fingerprint"), "the same as `$ssl_client_fingerprint`"
+    ),
 }
-"""``$name`` -> its lookup. ``$hostname``, ``$http_<name>`` and captures are handled separately."""
+"""``$name`` -> the variable. Those with a prefix and captures are handled separately."""
+
+PREFIXES: Final[dict[str, tuple[Callable[[str], Lookup], str]]] = {
+    "http_": (
+        lambda name: _header_lookup(name),
+        "a request header; `_` stands for `-`. Several lines are joined into one list: `1, 2`",
+    ),
+    "cookie_": (
+        lambda name: lambda request, ctx: request.cookie(name),
+        "a cookie",
+    ),
+    "arg_": (
+        lambda name: lambda request, ctx: request.query_value(name),
+        "the first query parameter of this name, as sent",
+    ),
+}
+"""``$prefix<name>`` -> what makes its lookup from the name, and what the manual says about it."""
 
 
 CONTEXT_KEYS: dict[str, Lookup] = {
@@ -184,66 +254,48 @@ def _found_elsewhere(name: str) -> Lookup | None:
     return more.find(name) if more is not None else None
 
 
-class Value:
-    """The value of a header entry: constant text or one variable.
+class UnknownVariableError(ValueError):
+    """There is no such variable."""
 
-    :param text: as written in the configuration.
-    :raises ValueError: a variable that is neither known nor in the environment.
+
+def find_variable(name: str) -> Lookup | str:
+    """Return the lookup of ``$name``, or its value if that is the same for all requests.
+
+    :raises ValueError: there is no such variable; the message lists the known ones.
     """
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.lookup: Lookup | None = None
-        self.constant = text
-        if match := _VARIABLE.fullmatch(text):
-            if (key := match[2]) is not None:
-                self.lookup = context_lookup(key)
-            else:
-                self._use_variable(match[1])
-
-    def _use_variable(self, name: str) -> None:
-        if name in VARIABLES:
-            self.lookup = VARIABLES[name]
-        elif name == "hostname":
-            self.constant = socket.gethostname()
-        elif name.startswith("http_"):
-            self.lookup = _header_lookup(name.removeprefix("http_"))
-        elif (lookup := _found_elsewhere(name)) is not None:
-            self.lookup = lookup
-        elif name in _captured.get():
-            self.lookup = _capture_lookup(name)
-        elif name in os.environ:
-            self.constant = os.environ[name]
-        else:
-            more = _more.get()
-            others = [*(more.names() if more is not None else []), *_captured.get()]
-            known = ", ".join(f"${one}" for one in sorted([*VARIABLES, *others]))
-            raise ValueError(
-                f"${name} is neither an environment variable nor one of {known}, "
-                "$hostname, $http_<header>"
-            )
-
-    @property
-    def literal_variable(self) -> str:
-        """Text that is sent literally although it looks like a variable; empty if there is none."""
-        if self.lookup is None and self.constant is self.text:
-            for match in _PART.finditer(self.text):
-                if match[3] in CONTEXT_KEYS or match[1] or _is_known(match[2] or ""):
-                    return match[0] + ("}" if match[1] else "")
-        return ""
-
-    def expand(self, request: Request, ctx: RequestContext) -> str | None:
-        """Return the text for this request; None if the variable has no value."""
-        return self.constant if self.lookup is None else self.lookup(request, ctx) or None
-
-
-def _is_known(name: str) -> bool:
-    if name in VARIABLES or name == "hostname" or name.startswith("http_") or name in os.environ:
-        return True
+    if name in VARIABLES:
+        return VARIABLES[name].lookup
+    if name == "hostname":
+        return socket.gethostname()
+    for prefix, (make, _) in PREFIXES.items():
+        if name.startswith(prefix) and name != prefix:
+            return make(name.removeprefix(prefix))
     if name in _captured.get():
-        return True
-    more = _more.get()
-    return more is not None and name in more.names()
+        return _capture_lookup(name)
+    if (lookup := find_context_key(name)) is not None:
+        return lookup
+    raise UnknownVariableError(f"${name} is neither an environment variable nor {_known(name)}")
+
+
+def _known(name: str) -> str:
+    """Return the known variables, and the one whose name is nearest."""
+    known = sorted({*VARIABLES, *_captured.get(), *known_keys()})
+    listed = ", ".join(
+        f"${one}" for one in [*known, "hostname", *(f"{one}<name>" for one in PREFIXES)]
+    )
+    hint = did_you_mean(name, known).replace('mean "', 'mean "$')
+    return f"one of {listed}{hint}"
+
+
+def is_variable(name: str) -> bool:
+    """Return whether there is a variable of this name."""
+    try:
+        find_variable(name)
+    except UnknownVariableError:
+        return False
+    except ValueError:  # of a distribution that cannot be loaded
+        pass
+    return True
 
 
 def context_lookup(key: str) -> Lookup:
@@ -302,86 +354,3 @@ def _capture_lookup(name: str) -> Lookup:
         return as_sent(ctx.captures.get(name, ""))
 
     return lookup
-
-
-class HeaderEntry:
-    """A configured header ``Name: value``, checked and encoded when configuration is loaded.
-
-    It is the type of a setting, too: ``headers: list[HeaderEntry] = []`` takes an array of such text.
-
-    :param text: as written in the configuration.
-    :raises ValueError: no colon, a bad name or value, an unknown variable.
-    """
-
-    def __init__(self, text: str) -> None:
-        name, colon, value = text.partition(":")
-        if not colon:
-            raise ValueError(f'{text!r} is not a header: expected "Name: value"')
-        self.name = name.strip()
-        self.key = header_key(self.name)
-        self.value = Value(value.strip())
-        self._constant = field(self.name, self.value.constant)
-        self._is_constant = self.value.lookup is None
-
-    def field(self, request: Request, ctx: RequestContext) -> Field | None:
-        """Return the field for this request; None if its variable has no value."""
-        if self._is_constant:
-            return self._constant
-        value = self.value.expand(request, ctx)
-        return None if value is None else field(self.name, value)
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.value.text}"
-
-    def __repr__(self) -> str:
-        return f"HeaderEntry({str(self)!r})"
-
-    @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: type[Any], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                str, return_schema=core_schema.str_schema(), when_used="json"
-            ),
-        )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {
-            "type": "string",
-            "format": "pingap-header",
-            "description": "A header as Name: value; the value may be a $variable.",
-            "examples": ["X-Served-By: pingap", "X-Request-Id: $request_id"],
-        }
-
-    @classmethod
-    def _read(cls, value: object) -> HeaderEntry:
-        if isinstance(value, HeaderEntry):
-            return value
-        if not isinstance(value, str):
-            raise wrong_type(value, 'a header such as "Name: value"')
-        return cls(value)
-
-    @property
-    def constant(self) -> Field | None:
-        """The field, if it is the same for every request."""
-        return self._constant if self._is_constant else None
-
-    def set(self, headers: Headers, request: Request, ctx: RequestContext) -> None:
-        """Replace the fields with this name; without a value they are removed.
-
-        Otherwise a client could supply the missing value.
-        """
-        if (prepared := self.field(request, ctx)) is not None:
-            headers.replace(prepared)
-        else:
-            headers.remove(self.name)
-
-    def add(self, headers: Headers, request: Request, ctx: RequestContext) -> None:
-        """Append a field, unless the variable has no value."""
-        if (prepared := self.field(request, ctx)) is not None:
-            headers.append(prepared)

@@ -46,6 +46,8 @@ class RequestContext:
     """See ``upstream``, which checks assigned values."""
     upstream_addr: str = ""
     """Address of the chosen peer."""
+    upstream_host: str = ""
+    """The chosen peer as it is configured: what a request without ``Host`` gets as ``Host``."""
     upstream_status: int = 0
     """Status of the upstream's response; 0 if there was none."""
     upstream_reused: bool = False

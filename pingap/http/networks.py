@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 IpAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -28,7 +28,13 @@ class UnixPeers:
         return "unix:"
 
 
-Network: TypeAlias = IPv4Network | IPv6Network | UnixPeers
+class NetworkMembers(Protocol):
+    """A network, or several: an entry in a list of networks."""
+
+    def __contains__(self, address: IpAddress, /) -> bool: ...
+
+
+Network: TypeAlias = IPv4Network | IPv6Network | UnixPeers | NetworkMembers
 UNIX: Final = UnixPeers()
 
 

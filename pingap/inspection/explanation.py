@@ -14,12 +14,15 @@ from pingap.build.builtin import METRICS
 from pingap.build.client_options import path_rules
 from pingap.build.runtime import Runtime
 from pingap.config import Config, LocationConfig
+from pingap.config.masking import masked
+from pingap.config.problem import KeyPath
 from pingap.hookspecs import PHASES
 from pingap.http.connection import Connection
 from pingap.http.context import RequestContext
 from pingap.http.errors import HTTPError
 from pingap.http.paths import as_matched
 from pingap.http.request import Request
+from pingap.inspection.environment import Replaced, replaced_in
 from pingap.inspection.places import Place, place_of_code, place_of_instance, place_of_key
 from pingap.observability.counters import WorkerStats
 from pingap.plugins.chains import NO_CHAINS, Chains, Instance
@@ -118,6 +121,8 @@ class Explanation:
     """Why there is no upstream, unless the configuration names none."""
     origin: str = ""
     """The plugin that answers in place of the upstream, if one does."""
+    environment: list[Replaced] = field(default_factory=list)
+    """The texts of its tables in which environment variables were replaced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ def explain(runtime: Runtime, server: str, request: Request, client: str) -> Exp
         behind = location.upstream_chains.get(chosen, NO_CHAINS)
         explanation.chain = chain(runtime, location.chains, behind, server_chains)
         explanation.origin = _origin(runtime, explanation)
+    explanation.environment = replaced_in(runtime, _tables(runtime, explanation))
     examined = Asked(request, _Client(client))
     internal = runtime.servers[server].internal
     inner = internal.router.candidates if internal is not None else ()
@@ -180,6 +186,18 @@ def explain(runtime: Runtime, server: str, request: Request, client: str) -> Exp
             place = place_of_key(runtime.config.source, ("locations", name))
             explanation.losses.append(Loss(name, candidate.weight, reasons, place))
     return explanation
+
+
+def _tables(runtime: Runtime, explanation: Explanation) -> Iterator[KeyPath]:
+    """Yield the paths of the tables that take part."""
+    yield ("basic",)
+    yield ("servers", explanation.server)
+    if explanation.location in runtime.config.locations:
+        yield ("locations", str(explanation.location))
+    for steps in explanation.chain.values():
+        yield from (("plugins", step.plugin) for step in steps)
+    if explanation.upstream is not None:
+        yield ("upstreams", explanation.upstream.name)
 
 
 # Reasons.
@@ -281,13 +299,15 @@ def _header_steps(runtime: Runtime, name: str) -> Iterator[HeaderStep]:
         yield HeaderStep("remove", entry, place)
     for action in ("set", "add"):
         key = f"proxy_{action}_headers"
-        for at, entry in enumerate(getattr(settings, key)):
+        written = runtime.config.tables["locations"][name].get(key, [])
+        entries = masked("locations", key, written, (), source.directory)
+        for at, entry in enumerate(entries):
             place = place_of_key(source, ("locations", name, key, at))
-            header, _, value = entry.partition(":")
+            header, _, value = str(entry).partition(":")
             if action == "set" and not value.strip():
                 yield HeaderStep("remove", header, place)
             else:
-                yield HeaderStep(action, entry, place)
+                yield HeaderStep(action, str(entry), place)
 
 
 def _add_upstream(

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from pingap.build.runtime import Runtime
 from pingap.config import SECTIONS, BasicConfig
+from pingap.config.environment import has_environment
 from pingap.config.problem import KeyPath
 from pingap.config.secret_keys import (
     HEADER_LISTS,
@@ -28,11 +29,8 @@ _KEYS = ("tls_key", "client_key")
 """Keys for private keys, whose values may be file names."""
 
 _FIX = "write $ENV:NAME or file:PATH, and keep the secret there"
-_NAME_FIX = (
-    "let only pingap read this file; the plugin does not declare the key as a secret, so it takes"
-    " no reference such as $ENV:NAME"
-)
-_HEADER_FIX = "write $NAME, and put the value into the environment variable NAME"
+_NAME_FIX = "write $ENV:NAME, and keep the secret there; or let only pingap read this file"
+_HEADER_FIX = "write ${NAME}, and put the value into the environment variable NAME"
 
 _MESSAGES = {
     _FIX: "contains a secret in plain text",
@@ -74,7 +72,7 @@ def _fix_of(path: KeyPath, key: str, value: Any, models: list[type[BaseModel]]) 
     if path[0] == "storages" and key == "value":
         return None  # lines of TOML, which are only secret because they may contain secrets
     if key in HEADER_LISTS and isinstance(value, list):
-        return _HEADER_FIX if any(is_secret_header(str(entry)) for entry in value) else None
+        return _HEADER_FIX if any(map(_is_clear_header, map(str, value))) else None
     declared = any(has_secret(annotation_of(model, key)) for model in models)
     if not declared and not sounds_secret(key):
         return None
@@ -98,5 +96,9 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
+def _is_clear_header(entry: str) -> bool:
+    return is_secret_header(entry) and not has_environment(entry)
+
+
 def _is_clear(text: str) -> bool:
-    return bool(text) and not is_reference(text)
+    return bool(text) and not is_reference(text) and not has_environment(text)

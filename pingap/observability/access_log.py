@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -16,7 +15,13 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from pingap.config.problem import did_you_mean
-from pingap.config.variables import find_context_key, human_time, known_keys
+from pingap.config.variables import (
+    find_context_key,
+    find_variable,
+    human_time,
+    is_variable,
+    known_keys,
+)
 from pingap.http.context import RequestContext
 from pingap.http.headers import Headers, header_key
 from pingap.http.request import Request
@@ -43,6 +48,7 @@ LogTag: TypeAlias = "Callable[[Request, Response | None, RequestContext], str | 
 
 _NO_TAGS: Final[Mapping[str, LogTag]] = {}
 _TAG: Final = re.compile(r"\{([A-Za-z_~:$<>-][A-Za-z0-9_.~:$<>-]*)\}")
+_VARIABLE: Final = re.compile(r"(\$?)\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 _UNSAFE: Final = re.compile(r"[^ !#-\[\]-~]")
 
 
@@ -103,6 +109,7 @@ def _compile(text: str, tags: Mapping[str, LogTag], use: Callable[[str], object]
     Each tag stands for an expression (``_TAGS``), and all of them are combined into one: this takes half the
     time of calling a function per tag. Nothing of the format itself is evaluated.
     """
+    text = _VARIABLE.sub(_as_tag, text)
     parts = _TAG.split(text)[::2]
     as_json = is_json(parts)
     names: dict[str, object] = dict(_NAMES, use=use, escape=json_text if as_json else escape)
@@ -113,6 +120,14 @@ def _compile(text: str, tags: Mapping[str, LogTag], use: Callable[[str], object]
     template = "%s".join(part.replace("%", "%%") for part in parts)
     source = f"lambda request, response, ctx: use({template!r} % ({', '.join([*values, ''])}))"
     return eval(source, names)  # noqa: S307  # our own expressions, see above
+
+
+def _as_tag(match: re.Match[str]) -> str:
+    """Return ``${name}`` as a tag: of the variable, or else of the tag of this name; ``$${name}`` is ``$`` and a tag."""
+    escaped, name = match.groups()
+    if escaped or (name in _TAGS and not is_variable(name)):
+        return "$" * bool(escaped) + f"{{{name}}}"
+    return f"{{${name}}}"
 
 
 def escape(text: str) -> str:
@@ -217,8 +232,7 @@ def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) 
     if kind == "~":
         return f"escape(request.cookie({name!r}) or '')"
     if kind == "$":
-        value = socket.gethostname() if name == "hostname" else os.environ.get(name, "")
-        return f"escape({value!r})"
+        return _variable(name, names)
     if kind == ":" and name in tags:
         names[variable := f"tag_{len(names)}"] = tags[name]
         return f"escape({variable}(request, response, ctx))"
@@ -228,6 +242,17 @@ def _expression(tag: str, names: dict[str, object], tags: Mapping[str, LogTag]) 
     if tag not in _TAGS:
         raise ValueError(f"unknown tag {{{tag}}} (tags: {', '.join(sorted(_TAGS))})")
     return _TAGS[tag]
+
+
+def _variable(name: str, names: dict[str, object]) -> str:
+    """Return the expression of a variable; in upper case it is of the environment, and may be missing there."""
+    if name.isupper() or (name in os.environ and not is_variable(name)):
+        return f"escape({os.environ.get(name, '')!r})"
+    found = find_variable(name)
+    if isinstance(found, str):
+        return f"escape({found!r})"
+    names[variable := f"variable_{len(names)}"] = found
+    return f"(escape({variable}(request, ctx) or '') or '-')"
 
 
 def _plugin_time(ctx: RequestContext, plugin: str) -> str:

@@ -240,6 +240,7 @@ async def _attempt(
     ctx = x.ctx
     ctx.upstream_name = upstream.name
     ctx.upstream_addr = peer.text
+    ctx.upstream_host = peer.host
     x.peer = peer
     peer.in_flight += 1
     headers = headers_for(x, location)

@@ -9,13 +9,14 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import unquote
 
 from pingap.config.entries import EXPRESSION, NOT, split_condition
 from pingap.config.regex.pattern import Pattern
 from pingap.http.forms import form_decoded
+from pingap.http.networks import Network
 
 CompileRegex: TypeAlias = Callable[[str], Pattern]
 
@@ -238,7 +239,7 @@ class MethodCondition:
 class ClientCondition:
     """``match_ips``: the client is in one of these networks, also behind trusted proxies."""
 
-    networks: tuple[IPv4Network | IPv6Network, ...]
+    networks: tuple[Network, ...]
     about = "client"
 
     def holds(self, asked: Asked) -> bool:

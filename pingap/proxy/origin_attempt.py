@@ -24,7 +24,7 @@ async def ask_origin(x: Exchange, location: LocationRuntime, origin: AnyOrigin) 
     :raises HTTPError: there is none.
     """
     ctx = x.ctx
-    ctx.upstream_name = ctx.upstream_addr = origin.name
+    ctx.upstream_name = ctx.upstream_addr = ctx.upstream_host = origin.name
     filters: Filters = ()
     if x.request_body is not None and (chain := x.chains.request_body):
         filters = await ask_filters(x, chain, "request_body", x.request, ctx)

@@ -8,10 +8,10 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Generic, Protocol, TypeVar
 
 from pingap.http.errors import BadRequest
+from pingap.http.networks import Network
 from pingap.proxy.conditions import (
     Asked,
     ClientCondition,
@@ -65,7 +65,7 @@ class Route(Generic[T]):
     match_query: tuple[str, ...] = ()
     match_cookies: tuple[str, ...] = ()
     match_methods: tuple[str, ...] = ()
-    match_ips: tuple[IPv4Network | IPv6Network, ...] = ()
+    match_ips: tuple[Network, ...] = ()
 
 
 def computed_weight(path: str | None, host: str | None) -> int:

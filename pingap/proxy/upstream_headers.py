@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
+from pingap.config.header_entry import HeaderEntry
 from pingap.config.model.location import HOST_WORDS
 from pingap.config.problem import shortened
-from pingap.config.variables import HeaderEntry, captures
+from pingap.config.variables import captures
 from pingap.http.forwarding import FORWARDED
 from pingap.http.headers import TOKEN
 from pingap.protocol.fields import NEVER_FORWARDED
@@ -157,8 +158,8 @@ def mistake(entry: HeaderEntry) -> str:
         return f"has no effect: {entry.name} {kind}, and pingap writes it itself{hint}"
     if literal := entry.value.literal_variable:
         return (
-            f"{literal} is sent as it is written: a variable has to be the whole value, without other"
-            " text around it"
+            f"{literal} is sent as it is written: inside other text, a variable needs braces:"
+            f" ${{{literal.lstrip('$:')}}}"
         )
     return ""
 

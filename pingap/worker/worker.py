@@ -34,6 +34,7 @@ from pingap.worker.door import Door, Place
 from pingap.worker.front import Front
 from pingap.worker.listening import Listening, open_all
 from pingap.worker.lone_instance import LoneInstance
+from pingap.worker.network_files import follow_files
 from pingap.worker.notifying import NotificationService
 from pingap.worker.plugin_worker import PluginWorker
 
@@ -156,6 +157,7 @@ class Worker:
                 await self._accept()
                 services.start_soon(keep_running, runtime.deadlines.run)
                 services.start_soon(keep_running, runtime.log_files.run)
+                services.start_soon(keep_running, follow_files)
                 services.start_soon(keep_running, self._trim_pool)
                 services.start_soon(keep_running, self._notifications.run)
                 watchdog.start()

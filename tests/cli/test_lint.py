@@ -324,7 +324,7 @@ def test_included_storages_are_used(tmp_path: Path) -> None:
         ('password = "$ENV:X"', ""),
         ('password = "file:x"', ""),
         ('password = ""', ""),
-        ('token = "x"', "let only pingap read this file"),
+        ('token = "x"', "write $ENV:NAME, and keep the secret there; or"),
         ('token = "$ENV:X"', ""),
     ],
 )

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.cost import cost
 
-from pingap import Connection, Headers, Request, RequestContext, field
-from pingap.config.variables import Value
+from pingap import Connection, Headers, Request, RequestContext, Value, field
 from pingap.http.forwarding import MOST_HOPS, Told, element, parse_element, read
 from pingap.http.networks import as_ip, contains, parse_network, parse_node, parse_trusted
 

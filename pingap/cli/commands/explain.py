@@ -109,6 +109,7 @@ def _lines(explanation: Explanation, request: Request, config: Config) -> Iterat
         yield from _upstream_lines(explanation)
     elif explanation.chain:  # of the plugins of the server
         yield from _plugin_lines(explanation)
+    yield from _environment_lines(explanation)
 
 
 def _as_text(target: str) -> str:
@@ -141,6 +142,17 @@ def _header_lines(explanation: Explanation) -> Iterator[str]:
         yield ""
         yield "Headers to the upstream:"
         rows = [(one.action, one.entry, str(one.place)) for one in explanation.headers]
+        yield from aligned(rows, "  ")
+
+
+def _environment_lines(explanation: Explanation) -> Iterator[str]:
+    if explanation.environment:
+        yield ""
+        yield "From the environment:"
+        rows = [
+            (one.key, one.written, f"= {one.value}", str(one.place))
+            for one in explanation.environment
+        ]
         yield from aligned(rows, "  ")
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
+from pingap.config.kinds import surroundings
 from pingap.config.model.base import Claimable, Natural, Positive, no_effect, not_yet
+from pingap.config.network_lists import NetworkEntry, read_trusted
 from pingap.config.problem import did_you_mean, shortened
-from pingap.config.units import ByteSize, Duration
-from pingap.http.networks import parse_trusted
+from pingap.config.units import ByteSize, Duration, wrong_type
+from pingap.http.networks import UnixPeers
 
 LOG_LEVELS = ("error", "warn", "info", "debug", "trace", "off")
 
@@ -19,12 +28,20 @@ _LOG_FILES = "compression of old log files"
 _LOG_TARGET = re.compile(r"[A-Za-z_][\w:-]*(?:\[[^\]]*\])?")
 
 
-def _check_network(text: str) -> str:
-    try:
-        parse_trusted(text)
-    except ValueError:
-        raise ValueError(f"{shortened(text)} is not an IP address or network") from None
-    return text
+def _read_trusted(value: object, info: ValidationInfo) -> NetworkEntry | UnixPeers:
+    if isinstance(value, NetworkEntry | UnixPeers):
+        return value
+    if not isinstance(value, str):
+        raise wrong_type(value, "an IP address or network")
+    return read_trusted(value, surroundings(info).directory)
+
+
+_Trusted = Annotated[
+    NetworkEntry | UnixPeers,
+    PlainValidator(_read_trusted),
+    PlainSerializer(str, return_type=str, when_used="json-unless-none"),
+    WithJsonSchema({"type": "string", "format": "pingap-network"}),
+]
 
 
 def _check_log_level(text: str) -> str:
@@ -64,9 +81,7 @@ class BasicConfig(Claimable):
     upstream_keepalive_pool_size: Natural = Field(
         128, description="Maximum number of idle upstream connections kept for reuse, per worker."
     )
-    trusted_proxies: Annotated[
-        tuple[Annotated[str, AfterValidator(_check_network)], ...], Field(strict=False)
-    ] = Field(
+    trusted_proxies: Annotated[tuple[_Trusted, ...], Field(strict=False)] = Field(
         (),
         description="Addresses and networks of proxies whose forwarded headers are trusted; `unix:` for"
         " proxies that connect to a Unix socket, which 127.0.0.1 and ::1 include.",

@@ -24,7 +24,7 @@ from pingap_auth.basic_credentials import basic_credentials, decoded_credentials
 from pingap_auth.checks import BusyError, Checks
 from pingap_auth.guard import Guard
 from pingap_auth.remembered import Known
-from pingap_auth.users import Users, read_users
+from pingap_auth.users import Users, lines_of, read_users
 
 _MISSING: Final = "Authorization is missing"
 _WRONG: Final = "Invalid user or password"
@@ -44,6 +44,8 @@ class BasicAuth(Guard):
         authorizations: list[Secret] = SettingsField(default=[])
         """Base64 of ``user:password``, for each user. With ``file:PATH``, the file is read again when it
         changes."""
+        users: list[Secret] = SettingsField(default=[])
+        """Lines `user:hash` as in `users_file`. (A key that pingap does not have.)"""
         users_file: FilePath | None = None
         """A file with lines ``user:hash``, as ``htpasswd -B`` writes it: bcrypt, argon2 or SHA-crypt. It is
         read again when it changes."""
@@ -54,11 +56,12 @@ class BasicAuth(Guard):
         hide_credentials: bool = False
         """Whether ``Authorization`` is removed before the request is forwarded."""
         remember: Duration = 60.0
-        """How long a checked password of ``users_file`` is not checked again; 0: always."""
+        """How long a checked password of ``users`` or ``users_file`` is not checked again; 0: always."""
 
     def __init__(self, settings: Settings, table: ConfigTable | None = None) -> None:
-        if not settings.authorizations and settings.users_file is None:
-            raise ValueError("nobody could pass: set authorizations or users_file")
+        path = settings.users_file
+        if not settings.authorizations and not settings.users and path is None:
+            raise ValueError("nobody could pass: set users, users_file or authorizations")
         self.set_up(table, settings.delay)
         self._challenge = field("WWW-Authenticate", f"Basic realm={_quoted(settings.realm)}")
         self._hide = settings.hide_credentials
@@ -67,11 +70,9 @@ class BasicAuth(Guard):
             lambda: _known(secrets), [one.path for one in settings.authorizations]
         )
         self._users: WatchedFiles[Users] | None = None
-        if (path := settings.users_file) is not None:
-            remember = settings.remember
-            self._users = WatchedFiles(
-                lambda: read_users(path.read_text("utf-8"), remember), [path]
-            )
+        if settings.users or path is not None:
+            files = [path, *(one.path for one in settings.users)]
+            self._users = WatchedFiles(lambda: _users(settings), files)
         self.watched = [self._fixed, *([self._users] if self._users is not None else [])]
         self._checks = Checks()
 
@@ -131,6 +132,14 @@ class BasicAuth(Guard):
         if status == 401:
             response.headers.append(self._challenge)
         return response
+
+
+def _users(settings: BasicAuth.Settings) -> Users:
+    path = settings.users_file
+    lines = [] if path is None else list(lines_of(path.read_text("utf-8")))
+    for at, secret in enumerate(settings.users):
+        lines += ((f"users[{at}]", line) for line in secret.read_again().splitlines())
+    return read_users(lines, settings.remember)
 
 
 def _known(secrets: list[Secret]) -> Known[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pingap_auth.password_hashes import Check, password_check
@@ -49,24 +50,31 @@ class Users:
         (self._right if right else self._wrong).put(digest, True)
 
 
-def read_users(text: str, remember: float) -> Users:
-    """Read the file: a line ``name:hash`` for each user; empty lines and ``#`` comments are allowed.
+def lines_of(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the lines of ``users_file``, each with its place for messages."""
+    for number, line in enumerate(text.splitlines(), 1):
+        yield f"users_file, line {number}", line
 
-    :raises ValueError: with the number of the line; its text is not shown.
+
+def read_users(lines: Iterable[tuple[str, str]], remember: float) -> Users:
+    """Read lines ``name:hash``, one for each user; empty ones and ``#`` comments are allowed.
+
+    :param lines: each with its place for messages.
+    :raises ValueError: with the place of the line; its text is not shown.
     """
     checks: dict[bytes, Check] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for place, line in lines:
         if not (line := line.strip()) or line.startswith("#"):
             continue
         name, colon, rest = line.partition(":")
         if not colon or not name:
-            raise ValueError(f"users_file, line {number}: expected name:hash")
+            raise ValueError(f"{place}: expected name:hash")
         if name.encode() in checks:
-            raise ValueError(f"users_file, line {number}: the user is already in the file")
+            raise ValueError(f"{place}: the user is already listed")
         try:
             checks[name.encode()] = password_check(rest.partition(":")[0])
         except ValueError as error:
-            raise ValueError(f"users_file, line {number}: {error}") from None
+            raise ValueError(f"{place}: {error}") from None
     if not checks:
         raise ValueError("users_file has no users")
     if len(checks) > MOST_USERS:

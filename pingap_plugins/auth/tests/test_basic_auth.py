@@ -230,6 +230,29 @@ def test_users_of_a_file(proxy: Proxy, users_file: Path) -> None:
         assert told(proxy.get("/", headers={"Authorization": basic("eve", "sesame")})) == WRONG
 
 
+def test_users_of_the_configuration(proxy: Proxy, users_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").write_text(f"eve:{hashed('of a file')}\n")
+    keys = {
+        "users": [f"dora:{hashed('inline')}", f"file:{tmp_path}/more"],
+        "users_file": str(users_file),
+    }
+    proxy.location("/", plugins=[("basic_auth", keys)])
+    for user, password in (("dora", "inline"), ("eve", "of a file"), ("alice", "sesame")):
+        assert proxy.get("/", headers={"Authorization": basic(user, password)}).status == 200
+    wrong = proxy.get("/", headers={"Authorization": basic("dora", "of a file")})
+    assert told(wrong) == WRONG
+    (tmp_path / "more").write_text(f"finn:{hashed('new')}\n")
+    proxy.wait_for_log("was read again")
+    assert proxy.get("/", headers={"Authorization": basic("finn", "new")}).status == 200
+
+
+def test_mistakes_in_users_show_no_hash() -> None:
+    table = '[plugins.a]\ncategory = "basic_auth"\nusers = ["a:secret-hash"]\n'
+    [problem] = configuration_problems(table)
+    assert "users[0]: expected a hash" in problem
+    assert "secret-hash" not in problem
+
+
 def test_a_removed_user_is_out_and_a_new_one_in(proxy: Proxy, users_file: Path) -> None:
     proxy.location("/", plugins=[("basic_auth", {"users_file": str(users_file)})])
     assert proxy.get("/", headers={"Authorization": basic()}).status == 200
@@ -379,7 +402,7 @@ def test_the_number_of_remembered_passwords_is_bounded(
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ("", "nobody could pass: set authorizations or users_file"),
+        ("", "nobody could pass: set users, users_file or authorizations"),
         ("authorizations = []", "nobody could pass"),
         ('authorizations = ["hush!"]', "authorizations[0] is not base64 of user:password"),
         ('authorizations = ["aHVzaA=="]', "authorizations[0] is not base64"),
@@ -388,7 +411,7 @@ def test_the_number_of_remembered_passwords_is_bounded(
         ('users_file = "/none/such"', '"/none/such" cannot be read: No such file'),
         ('users_file = "{tmp}/empty"', "users_file has no users"),
         ('users_file = "{tmp}/md5"', "users_file, line 1: MD5 (apr1) is not safe"),
-        ('users_file = "{tmp}/twice"', "users_file, line 2: the user is already in the file"),
+        ('users_file = "{tmp}/twice"', "users_file, line 2: the user is already listed"),
         ('users_file = "{tmp}/line"', "users_file, line 1: expected name:hash"),
         (f'authorizations = ["{ALICE}"]\nfail_open = true', "fail_open"),
         (f'authorizations = ["{ALICE}"]\nrealm = "a\\nb"', "control character"),

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
+from pingap_content.media_types import MediaTypes
+
 from pingap import (
     AsyncBodyFilter,
     BackgroundTasks,
@@ -109,6 +111,7 @@ class Cache(Plugin):
             policy=Policy(
                 max_ttl=settings.max_ttl,
                 needs_cache_control=settings.check_cache_control,
+                content_types=MediaTypes(types) if (types := settings.content_types) else None,
                 stale_while_revalidate=settings.stale_while_revalidate,
                 stale_if_error=settings.stale_if_error,
             ),

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final
 
+from pingap_content.media_types import check_type
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -99,6 +100,11 @@ class CacheSettings(PluginSettings):
     """Remember what could not be stored lately, so that requests for it do not wait for each other."""
     check_cache_control: bool = False
     """Store nothing without ``Cache-Control``: no ``Expires`` alone, no heuristic."""
+    content_types: Annotated[
+        tuple[Annotated[str, AfterValidator(check_type)], ...], Field(strict=False)
+    ] = ()
+    """Media types of the responses that are stored, such as `text/html` and `image/*`; all unless set. (A key that
+    pingap does not have.)"""
     purge_ip_list: Networks = ()
     """Addresses and networks that may send PURGE; nobody unless set."""
     skip: Annotated[

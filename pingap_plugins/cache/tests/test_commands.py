@@ -103,6 +103,20 @@ def test_why(cached: Proxy, clock: Clock) -> None:
     assert "stale for 40 s" in why("/a")
 
 
+def test_why_a_content_type_is_not_stored(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PINGAP_STATE_DIR", str(tmp_path))
+    proxy = Proxy(upstream=upstream, state_directory=tmp_path)
+    proxy.location("/", plugins=[(Cache, {"content_types": ["image/*"]})])
+    upstream.reply("/a", b"x", headers={**FRESH, "Content-Type": "text/html"})
+    with proxy:
+        proxy.get("/a", headers={"Host": "example.org"})
+        until(lambda: CliRunner().invoke(cache, ["stats"]).exit_code == 0)
+        said = run("why", "http://example.org/a")
+    assert "last response was not stored: Content-Type, which is not in content_types" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -436,3 +436,24 @@ def test_what_the_request_does_not_want(cached: Proxy, upstream: Upstream, asked
     fill(cached, "/a")
     answer = cached.get("/a", headers={"Cache-Control": asked})
     assert answer.headers["Cache-Status"].startswith("pingap; fwd=request")
+
+
+def test_only_some_content_types_are_stored(
+    proxy: Proxy, upstream: Upstream, kept: dict[str, object]
+) -> None:
+    proxy.location(plugins=[(Cache, {**kept, "content_types": ["text/HTML", "image/*"]})])
+    for path, kind in {
+        "/page": "Text/html; charset=utf-8", "/image": "image/png", "/data": "application/json",
+    }.items():  # fmt: skip
+        upstream.reply(path, b"x", headers={**FRESH, "Content-Type": kind})
+    upstream.reply("/none", b"x", headers=FRESH)
+    found = {}
+    for path in ("/page", "/image", "/data", "/none"):
+        reason = proxy.get(path).headers["Cache-Status"]
+        written(proxy)
+        again = proxy.get(path).headers.get("X-Cache-Status")
+        found[path] = again == "hit", "content_types" in reason
+    stored, not_stored = (True, False), (False, True)
+    assert found == {
+        "/page": stored, "/image": stored, "/data": not_stored, "/none": not_stored,
+    }  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple, TypeAlias
 
-from pingap import Networks, Request, RequestContext
+from pingap import Networks, NetworkSet, Request, RequestContext
 
 _WITH_NAME: Final = ("header", "cookie", "query", "claim")
 _ALONE: Final = ("ip", "host", "path", "user")
@@ -43,12 +43,14 @@ class Clients:
 
     def __init__(self, ipv6_prefix: int, allowed: Networks) -> None:
         self._ipv6_prefix = ipv6_prefix
-        self._allowed = allowed
+        self._allowed = NetworkSet(allowed)
         self._known: dict[str, Client] = {}
 
     def __getitem__(self, address: str) -> Client:
         if (known := self._known.get(address)) is None:
             known = self._find(address)
+            if self._allowed.changes:
+                return known
             if len(self._known) >= _MOST_CLIENTS:
                 self._known.clear()
             self._known[address] = known
@@ -61,7 +63,7 @@ class Clients:
             return Client(address or "-", allowed=False)
         if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
             ip = ip.ipv4_mapped
-        allowed = any(ip in network for network in self._allowed)
+        allowed = str(ip) in self._allowed
         if isinstance(ip, IPv6Address):
             kept = int(ip) >> 128 - self._ipv6_prefix << 128 - self._ipv6_prefix
             return Client(f"{IPv6Address(kept)}/{self._ipv6_prefix}", allowed)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pingap import Request, RequestContext, Value
+from pingap import Request, RequestContext, Template
 from pingap_restriction.expressions import compile_expression
 
 _ORIGIN: Final = re.compile(
@@ -40,7 +40,7 @@ class Origins:
         self.any = "*" in entries
         self._literal: set[str] = set()
         self._patterns: list[Any] = []
-        self._variables: list[Value] = []
+        self._variables: list[Template] = []
         if not entries:
             raise ValueError("allow_origin is empty: no site could read a response")
         for entry in entries:
@@ -52,7 +52,7 @@ class Origins:
         if entry.startswith("~"):
             self._patterns.append(compile_expression(entry[1:].strip()))
         elif entry.startswith(("$", ":")):
-            value = Value(entry)
+            value = Template(entry)
             if value.lookup is not None:
                 self._variables.append(value)
             elif value.constant == entry:
@@ -70,7 +70,10 @@ class Origins:
         for entry, is_any in (
             ("*", self.any),
             ("null", "null" in self._literal),
-            ("$http_origin", any(one.text.lower() == "$http_origin" for one in self._variables)),
+            (
+                "$http_origin",
+                any("http_origin" in map(str.lower, one.names) for one in self._variables),
+            ),
         ):
             if is_any:
                 raise ValueError(

@@ -167,7 +167,7 @@ def test_an_empty_new_file_does_not_lock_everybody_out(guarded: Guarded, tmp_pat
     assert proxy.get("/", client_ip="192.0.2.7").status == 200
     file.write_text("")
     proxy.wait_for_log("previous content stays in use")
-    proxy.expect_error("empty list")
+    proxy.expect_error("it has no networks")
     assert proxy.get("/", client_ip="192.0.2.7").status == 200
     assert proxy.get("/", client_ip="192.0.2.8").status == 403
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from pingap import Request, RequestContext, Value
+from pingap import Request, RequestContext, Template
 
 MOST_SEGMENTS: Final = 64
 """Segments of a path."""
@@ -27,7 +27,7 @@ class _Every:
 
 EVERY: Final = _Every()
 Segment: TypeAlias = "str | int | _Every"
-Expand: TypeAlias = Callable[[Value], "str | None"]
+Expand: TypeAlias = Callable[[Template], "str | None"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class JSONRule:
 
         :param expand: returns the text of a variable.
         """
-        value = expand(self.value) if isinstance(self.value, Value) else self.value
+        value = expand(self.value) if isinstance(self.value, Template) else self.value
         creates = self.verb in ("set", "default")
         changed = False
         for holder in list(_holders(root, self.path[:-1], creates=creates and value is not None)):
@@ -62,7 +62,7 @@ class JSONRule:
         exists = not isinstance(holder, dict) or key in holder
         if self.verb == "rename":
             return isinstance(holder, dict) and exists and _rename(holder, key, self.name)
-        removes = self.verb == "remove" or (isinstance(self.value, Value) and value is None)
+        removes = self.verb == "remove" or (isinstance(self.value, Template) and value is None)
         if removes and self.verb != "default":
             if exists:
                 del holder[key]
@@ -177,7 +177,7 @@ def _parse_name(text: str) -> str:
 
 def _parse_value(text: str) -> object:
     if text.startswith(("$", ":")):
-        return Value(text)
+        return Template(text)
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:

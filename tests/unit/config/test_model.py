@@ -410,7 +410,7 @@ def test_the_starters_commented_keys_load_too():
         for line in TEMPLATE.splitlines()
     ]
     config = parse("\n".join(lines), "starter")
-    assert config.basic.trusted_proxies == ("10.0.0.0/8",)
+    assert list(map(str, config.basic.trusted_proxies)) == ["10.0.0.0/8"]
     assert config.servers["main"].prometheus_metrics == "/metrics"
     assert config.locations["app"].host == "www.example.com, *.example.org"
 

@@ -8,6 +8,8 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urljoin
 
+from pingap_content.media_types import MediaTypes
+
 from pingap import Headers
 from pingap_cache.http.conditional import can_validate
 from pingap_cache.http.directives import (
@@ -55,6 +57,8 @@ class Policy:
     """Upper bound of every lifetime."""
     needs_cache_control: bool = False
     """Store only what has ``Cache-Control`` or a targeted field."""
+    content_types: MediaTypes | None = None
+    """Store only these; None for all."""
     set_cookie: bool = True
     """Store responses that set cookies and have an explicit lifetime, as RFC 9111 lets (7.3)."""
     stale_while_revalidate: float = 0.0
@@ -190,6 +194,8 @@ def _refused_response(
     """Return why the response itself may not be stored (RFC 9111, 3), or nothing."""
     if status < 200 or status in _OF_ONE_REQUEST:
         return f"status {status}"
+    if policy.content_types is not None and headers.get("content-type") not in policy.content_types:
+        return "Content-Type, which is not in content_types"
     if directives.must_understand:  # which makes no-store count for other caches only (5.2.2.3)
         if status not in _UNDERSTOOD:
             return f"must-understand, and status {status} is not known"

@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pingap_restriction.networks import NetworkSet, parse_list, parse_network
+
+from pingap.http.network_sets import RangeSet, parse_list, parse_network
 
 ADDRESSES = st.one_of(
     st.ip_addresses(v=4),
@@ -38,7 +39,7 @@ def as_ipv4(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
 def test_a_set_contains_what_its_networks_contain(
     texts: list[str], addresses: list[IPv4Address | IPv6Address]
 ) -> None:
-    found = NetworkSet(map(parse_network, texts))
+    found = RangeSet(map(parse_network, texts))
     known = [ip_network(text, strict=False) for text in texts]
     mapped = [
         one for one in known if one.version == 6 and one.subnet_of(ip_network("::ffff:0:0/96"))
@@ -70,7 +71,7 @@ def test_a_set_contains_what_its_networks_contain(
     ],
 )
 def test_entries(entry: str, inside: str, outside: str) -> None:
-    found = NetworkSet([parse_network(entry)])
+    found = RangeSet([parse_network(entry)])
     assert inside in found
     assert outside not in found
 
@@ -93,12 +94,12 @@ def test_what_is_no_network(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "localhost", "1.2.3", "1.2.3.4/32", "::1::", "1.2.3.4\0"])
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="invalid IP address syntax"):
-        text in NetworkSet([parse_network("0.0.0.0/0")])  # noqa: B015
+        text in RangeSet([parse_network("0.0.0.0/0")])  # noqa: B015
 
 
 def test_lists_have_comments() -> None:
     text = "# Those who attacked us\n\n192.0.2.0/24 ; SBL1\r\n  2001:db8::/32#x\n;198.51.100.1\n"
-    found = NetworkSet(parse_list(text, "list"))
+    found = RangeSet(parse_list(text, "list"))
     assert "192.0.2.1" in found
     assert "2001:db8::1" in found
     assert "198.51.100.1" not in found
@@ -117,7 +118,7 @@ def test_an_address_is_found_among_100_000_networks_in_less_than_3_us() -> None:
 
     ipv4 = [f"{IPv4Address(chance.getrandbits(32))}/{chance.randint(20, 32)}" for _ in range(50000)]
     ipv6 = [f"2001:{word()}:{word()}::/{chance.randint(32, 64)}" for _ in range(50000)]
-    found = NetworkSet(map(parse_network, ipv4 + ipv6))
+    found = RangeSet(map(parse_network, ipv4 + ipv6))
     sought = [str(IPv4Address(chance.getrandbits(32))) for _ in range(250)]
     sought += [f"2001:{word()}:{word()}::{word()}" for _ in range(250)]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Final, NamedTuple
 
@@ -82,7 +83,16 @@ def parse_list(text: str, name: str) -> Iterator[Range]:
                 raise ValueError(f"{name}:{number}: {error}") from None
 
 
-class NetworkSet:
+NAMED: Final = {
+    "loopback": ("127.0.0.0/8", "::1/128"),  # RFC 1122, 3.2.1.3; RFC 4291, 2.5.3
+    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),  # RFC 1918, RFC 4193
+    "link-local": ("169.254.0.0/16", "fe80::/10"),  # RFC 3927; RFC 4291, 2.5.6
+    "cgnat": ("100.64.0.0/10",),  # RFC 6598
+}
+"""Networks that have a name."""
+
+
+class RangeSet:
     """A set of networks.
 
     For each family there is a sorted list of borders: a network begins at each even index, and the addresses
@@ -100,6 +110,10 @@ class NetworkSet:
         self._high = array("Q", [border >> 64 for border in ipv6])
         self._low = array("Q", [border & _LOW for border in ipv6])
 
+    def __bool__(self) -> bool:
+        """Return whether any network is in the set."""
+        return bool(self._ipv4 or self._high)
+
     def __contains__(self, address: str) -> bool:
         """Return whether an address is in the set.
 
@@ -115,6 +129,15 @@ class NetworkSet:
             number = int.from_bytes(inet_pton(_IPV6, address))
         except (OSError, ValueError):
             raise ValueError(NO_ADDRESS) from None
+        return self._has_ipv6(number)
+
+    def has(self, address: IPv4Address | IPv6Address) -> bool:
+        """Return whether a parsed address is in the set."""
+        if address.version == 4:
+            return bisect_right(self._ipv4, int(address)) % 2 == 1
+        return self._has_ipv6(int(address))
+
+    def _has_ipv6(self, number: int) -> bool:
         if _MAPPED <= number < _MAPPED_END:
             return bisect_right(self._ipv4, number - _MAPPED) % 2 == 1
         return self._count_ipv6(number) % 2 == 1
