@@ -10,7 +10,7 @@ import anyio
 from pydantic import BaseModel
 
 from pingap.build.graph import build
-from pingap.build.listeners import with_listeners
+from pingap.build.additions import with_additions
 from pingap.build.machine import start_problems
 from pingap.build.storages import formats_of, place_of, storage_at
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
@@ -113,7 +113,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
             raise
         more = _problems_of_rest(error.partial, error.problems, registry)
         raise ConfigError([*error.problems, *more]) from None
-    return with_listeners(config, registry)
+    return with_additions(config, registry)
 
 
 def _problems_of_rest(

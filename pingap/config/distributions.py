@@ -6,6 +6,7 @@ from typing import Final
 
 RELEASED: Final = frozenset(
     {
+        "pingap-acme",
         "pingap-asgi",
         "pingap-auth",
         "pingap-basics",
