@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 import anyio
 from pydantic import BaseModel
 
-from pingap.build.graph import build
 from pingap.build.additions import with_additions
+from pingap.build.graph import build
 from pingap.build.machine import start_problems
 from pingap.build.storages import formats_of, place_of, storage_at
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -158,6 +158,13 @@ def _without_sample_keys(table: Table, path: KeyPath, report: Report) -> Table:
     return {key: table[key] for key in table if key not in found} if found else table
 
 
+_OURS: Final[Mapping[type[Claimable], Mapping[str, str]]] = {
+    LocationConfig: distributions.LOCATION_KEYS,
+    CertificateConfig: distributions.CERTIFICATE_KEYS,
+}
+"""Section -> the keys that distributions of this project provide."""
+
+
 def with_options(table: Mapping[str, Any]) -> Table:
     """Move the keys that the plugin itself checks to ``options``."""
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
@@ -172,7 +179,7 @@ def _claim(
 
     :param owners: the keys that distributions claim in this section.
     """
-    ours = distributions.LOCATION_KEYS if model is LocationConfig else {}
+    ours = _OURS.get(model, {})
     rest = {}
     claimed = {}
     for key, value in table.items():

@@ -74,6 +74,11 @@ LOCATION_KEYS: Final = {
 }
 """Key of locations -> the distribution that provides it."""
 
+CERTIFICATE_KEYS: Final = dict.fromkeys(
+    ("acme", "dns_challenge", "dns_provider", "dns_service_url"), "pingap-acme"
+)
+"""Key of certificates -> the distribution that provides it."""
+
 STORAGES: Final = {"etcd": "pingap-etcd"}
 """Scheme of ``-c`` -> the distribution that provides it."""
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
-from pingap.build.graph import build
 from pingap.build.additions import with_additions
+from pingap.build.graph import build
 from pingap.build.registry import installed_registry
 from pingap.build.runtime import Runtime
 from pingap.config import Config, parse

@@ -213,7 +213,11 @@ def pingap_instances(): return {"fronts:token": {"category": "front_token"}}
 def pingap_server_plugins(config):
     return {config.basic.claimed["fronts"]: ["fronts:token"]}
 """
-FRONT_POINTS = {"basic:fronts": "fronts", "front_token": "fronts", "instance:fronts:token": "fronts"}
+FRONT_POINTS = {
+    "basic:fronts": "fronts",
+    "front_token": "fronts",
+    "instance:fronts:token": "fronts",
+}
 
 
 def test_hook_pingap_server_plugins_are_added_to_the_servers_that_it_names(
@@ -231,5 +235,5 @@ def test_hook_pingap_server_plugins_are_added_to_the_servers_that_it_names(
     code, said = check(tmp_path, toml.replace("'web'", "'weg'"))
     assert (code, said) == (
         2,
-        'distribution fronts: there is no server "weg" that could get plugins\n',
+        'distribution fronts: there is no server "weg" that could get plugins\n1 problem.\n',
     )

@@ -72,9 +72,7 @@ class Authority:
 
     def __init__(self, access: Access, account: Account, keep: Callable[[Account], None]) -> None:
         self.key = account.jwk
-        network = _Network(
-            self.key, alg=ES256, user_agent=_USER_AGENT, timeout=CALL_SECONDS
-        )
+        network = _Network(self.key, alg=ES256, user_agent=_USER_AGENT, timeout=CALL_SECONDS)
         if access.ca_file is not None:
             network.verify_ssl = str(access.ca_file)  # type: ignore[assignment]  # requests takes both
         self._retry_after = 0.0

@@ -23,7 +23,10 @@ class AcmeSettings(PluginSettings):
     separated by commas: the next one is asked when one fails."""
     acme_ca_file: FilePath | None = None
     """Certificates that are trusted for the authority itself, in PEM. Default: those of the system."""
-    acme_challenges: Annotated[tuple[Challenge, ...], Field(strict=False)] = ("http-01", "tls-alpn-01")
+    acme_challenges: Annotated[tuple[Challenge, ...], Field(strict=False)] = (
+        "http-01",
+        "tls-alpn-01",
+    )
     """How names are proved, the preferred way first: `http-01` needs port 80, `tls-alpn-01` needs port 443. After a failure the
     other one is tried. `dns_challenge` comes instead of both."""
     acme_contact: str = ""

@@ -207,7 +207,6 @@ class Acme(CertificateSource):
         """Return the keys of this class."""
         return dict.fromkeys(AcmeSettings.model_fields, cls)
 
-
     @classmethod
     @hookimpl
     def pingap_listeners(cls, config: ConfigView) -> Mapping[str, Mapping[str, object]]:

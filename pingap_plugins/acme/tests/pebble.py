@@ -17,7 +17,6 @@ from support.certificates import Issued, issue
 from support.waiting import until
 
 
-
 def free_port() -> int:
     """Return a port that nobody uses at the moment."""
     with socket.socket() as sock:
@@ -52,7 +51,12 @@ class Pebble:
         }
         file = folder / "pebble.json"
         file.write_text(json.dumps({"pebble": config}))
-        environment = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", **more}
+        environment = {
+            **os.environ,
+            "PEBBLE_VA_NOSLEEP": "1",
+            "PEBBLE_WFE_NONCEREJECT": "0",
+            **more,
+        }
         self.log = folder / "pebble.log"
         names = f"127.0.0.1:{self.dns}"
         off = [f"-{one}=" for one in ("http01", "https01", "tlsalpn01")]

@@ -49,7 +49,10 @@ def test_a_domain_becomes_a_site_with_https(
         acme_storage=str(tmp_path / "acme"),
     )
     proxy.configure(
-        "servers.secure", addr=f"127.0.0.1:{authority.tls_port}", global_certificates=True, locations=[]
+        "servers.secure",
+        addr=f"127.0.0.1:{authority.tls_port}",
+        global_certificates=True,
+        locations=[],
     )
     proxy.start()
     assert served(proxy.port("secure"), name) is None
