@@ -527,6 +527,22 @@ def pingap_listeners(config: ConfigView) -> Mapping[str, Mapping[str, object]]:
 
 
 @hookspec
+def pingap_server_plugins(config: ConfigView) -> Mapping[str, Sequence[str]]:
+    """Return plugins that servers of a configuration need, such as one that answers with tokens.
+
+    Called as ``pingap_listeners`` is, and after it: ``config`` contains the servers that it added. The
+    plugins run before those that a server lists, as if they were the first in its ``plugins``.
+
+    :param config: the configuration that was read.
+    :returns: name of a server -> names of plugins: of tables in ``[plugins]`` or of
+        ``pingap_instances``.
+    :raises Exception: a configuration error that names the distribution.
+
+    .. versionadded:: 1.1
+    """
+
+
+@hookspec
 def pingap_context_keys() -> Sequence[ContextKey[Any]]:
     """Return keys of request values that operators can use in access logs and header values.
 
@@ -768,6 +784,7 @@ APPLICATION_HOOKS = (
     "pingap_context_keys",
     "pingap_log_targets",
     "pingap_listeners",
+    "pingap_server_plugins",
     "pingap_commands",
     "pingap_hookspecs",
     "pingap_startup",

@@ -9,8 +9,8 @@ from typing import Final, TypeVar
 import anyio
 from pydantic import BaseModel
 
+from pingap.build.additions import with_additions
 from pingap.build.graph import build
-from pingap.build.listeners import with_listeners
 from pingap.build.machine import start_problems
 from pingap.build.storages import formats_of, places_of, storage_of
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
@@ -114,7 +114,7 @@ def load_configuration(snapshot: Snapshot, registry: Registry) -> Config:
             raise
         more = _problems_of_rest(error.partial, error.problems, registry)
         raise ConfigError([*error.problems, *more]) from None
-    config = with_listeners(config, registry)
+    config = with_additions(config, registry)
     return _without_unbuildable(config, registry) if snapshot.optional else config
 
 
@@ -128,7 +128,7 @@ def _without_unbuildable(config: Config, registry: Registry) -> Config:
             smaller = without_wrong(config.snapshot, error.problems)
             if smaller is None:
                 return config  # building it for use reports the problems
-            config = with_listeners(parse_configuration(smaller, registry), registry)
+            config = with_additions(parse_configuration(smaller, registry), registry)
         else:
             return config
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
@@ -178,6 +178,13 @@ def _without_synonyms(
     return renamed
 
 
+_OURS: Final[Mapping[type[Claimable], Mapping[str, str]]] = {
+    LocationConfig: distributions.LOCATION_KEYS,
+    CertificateConfig: distributions.CERTIFICATE_KEYS,
+}
+"""Section -> the keys that distributions of this project provide."""
+
+
 def with_options(table: Mapping[str, Any]) -> Table:
     """Move the keys that the plugin itself checks to ``options``."""
     own = {key: table[key] for key in _OWN_PLUGIN_KEYS if key in table}
@@ -192,7 +199,7 @@ def _claim(
 
     :param owners: the keys that distributions claim in this section.
     """
-    ours = distributions.LOCATION_KEYS if model is LocationConfig else {}
+    ours = _OURS.get(model, {})
     rest = {}
     claimed = {}
     for key, value in table.items():

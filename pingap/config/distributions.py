@@ -6,6 +6,7 @@ from typing import Final
 
 RELEASED: Final = frozenset(
     {
+        "pingap-acme",
         "pingap-asgi",
         "pingap-auth",
         "pingap-basics",
@@ -81,6 +82,11 @@ LOCATION_KEYS: Final = {
     "internal_redirect": "pingap-static",
 }
 """Key of locations -> the distribution that provides it."""
+
+CERTIFICATE_KEYS: Final = dict.fromkeys(
+    ("acme", "dns_challenge", "dns_provider", "dns_service_url"), "pingap-acme"
+)
+"""Key of certificates -> the distribution that provides it."""
 
 STORAGES: Final = {"docker": "pingap-docker", "etcd": "pingap-etcd"}
 """Scheme of ``-c`` -> the distribution that provides it."""

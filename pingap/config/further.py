@@ -1,8 +1,8 @@
-"""Servers that distributions add to those of the configuration."""
+"""Servers, and plugins of servers, that distributions add to a configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pingap.config.decode import Claims, Items, decode_servers
@@ -49,3 +49,16 @@ def with_servers(
         tables={"basic": config.tables["basic"], **sections},
         added=dict(owners),
     )
+
+
+def with_server_plugins(config: Config, plugins: Mapping[str, Sequence[str]]) -> Config:
+    """Return a configuration with additional plugins of servers, before those that they list.
+
+    :param plugins: name of a server -> names of plugins; those that it lists itself stay where they are.
+    """
+    servers = dict(config.servers)
+    for name, added in plugins.items():
+        listed = servers[name].plugins
+        first = [one for one in dict.fromkeys(added) if one not in listed]
+        servers[name] = servers[name].model_copy(update={"plugins": [*first, *listed]})
+    return replace(config, servers=servers)

@@ -202,6 +202,7 @@ CERTIFICATE_SOURCE: Final = Kind[type[CertificateSource]](
     "pingap_certificate_sources",
     _sources_by_key,
     'a module or class whose pingap_certificate_sources returns "{name}"',
+    distributions.CERTIFICATE_KEYS,
     replaceable=True,
 )
 

@@ -284,14 +284,15 @@ class Registry:
         """All application hooks, to be called; includes those that distributions define."""
         return self._manager.hook
 
-    def listeners(
-        self, config: ConfigView, used: Container[str]
+    def additions(
+        self, hook: str, config: ConfigView, used: Container[str]
     ) -> Iterator[tuple[str, Callable[[], Any]]]:
-        """Yield the implementations of ``pingap_listeners``, each with its distribution.
+        """Yield the implementations of a hook that adds to a configuration, each with its distribution.
 
+        :param hook: ``pingap_listeners`` or ``pingap_server_plugins``.
         :param used: the distributions that are asked.
         """
-        for impl in reversed(self._manager.hook.pingap_listeners.get_hookimpls()):
+        for impl in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
             owner = self._owner_of.get(impl.plugin_name, "")
             if owner in used:
                 arguments = (config,) if impl.argnames else ()

@@ -8,8 +8,8 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Final
 
+from pingap.build.additions import with_additions
 from pingap.build.graph import build
-from pingap.build.listeners import with_listeners
 from pingap.build.registry import installed_registry
 from pingap.build.runtime import Runtime
 from pingap.config import Config, parse
@@ -31,7 +31,7 @@ def build_runtime(toml: str, categories: Iterable[type[Plugin]], log_files: LogF
     for cls in dict.fromkeys(categories):
         registry.offer(cls)
     config = parse(toml, "pingap.toml", claims=registry.claims)
-    return build(adjusted(with_listeners(config, registry)), registry, log_files=log_files)
+    return build(adjusted(with_additions(config, registry)), registry, log_files=log_files)
 
 
 def adjusted(config: Config) -> Config:

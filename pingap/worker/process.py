@@ -12,7 +12,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from pingap.build.listeners import with_listeners
+from pingap.build.additions import with_additions
 from pingap.build.loading import parse_configuration
 from pingap.build.runtime import Runtime
 from pingap.config import Config, ConfigError, Snapshot
@@ -187,7 +187,7 @@ class WorkerProcess:
     def _load(self, snapshot: str) -> Config:
         registry = self._worker.runtime.registry
         config = parse_configuration(Snapshot.from_bytes(snapshot.encode()), registry)
-        return with_listeners(config, registry)
+        return with_additions(config, registry)
 
     def _take_sockets(self, message: Message) -> None:
         """Collect the sockets to accept from: existing ones, and those that were passed."""

@@ -178,7 +178,6 @@ def refused_or(proxy: Process) -> bytes:
         ),
         ("None", "vualt = 5", "p.toml:4: certificates.x.vualt: unknown key"),
         ("None", "claimed = {}", "p.toml:4: certificates.x.claimed: unknown key"),
-        ("None", "acme = 'x'", "not supported yet"),
     ],
 )
 def test_mistakes(tmp_path: Path, vault: Path, bad: str, more: str, said: str) -> None:

@@ -185,3 +185,55 @@ def test_explain_shows_where_a_server_comes_from(tmp_path: Path, site: dict[str,
         "tokens)",
     ]
     assert "Token.server_request" in out
+
+
+FRONT = """
+class Token(Plugin):
+    category = "front_token"
+
+    @hookimpl
+    def server_request(self, request, ctx):
+        return Response.text(200, "token") if request.path == "/token" else None
+
+
+@hookimpl
+def pingap_plugin_categories(): return [Token]
+
+@hookimpl
+def pingap_basic_keys(): return {"fronts": Fronts}
+
+class Fronts(Plugin):
+    class Settings(PluginSettings):
+        fronts: str
+
+@hookimpl
+def pingap_instances(): return {"fronts:token": {"category": "front_token"}}
+
+@hookimpl
+def pingap_server_plugins(config):
+    return {config.basic.claimed["fronts"]: ["fronts:token"]}
+"""
+FRONT_POINTS = {
+    "basic:fronts": "fronts",
+    "front_token": "fronts",
+    "instance:fronts:token": "fronts",
+}
+
+
+def test_hook_pingap_server_plugins_are_added_to_the_servers_that_it_names(
+    tmp_path: Path, upstream: Upstream
+) -> None:
+    write_distribution(tmp_path / "site", "fronts", FRONT, FRONT_POINTS)
+    env = python_path(tmp_path / "site")
+    other = '[servers.other]\naddr = "127.0.0.1:0"\n'
+    toml = f"[basic]\nfronts = 'web'\n{routes({'a': ''}, upstream.addr)}{other}"
+    with Process(toml, tmp_path / "proxy", env=env) as proxy:
+        with proxy.connect("web") as client:
+            assert client.get("/token").body == b"token"
+        with proxy.connect("other") as client:
+            assert client.get("/token").status == 404
+    code, said = check(tmp_path, toml.replace("'web'", "'weg'"))
+    assert (code, said) == (
+        2,
+        'distribution fronts: there is no server "weg" that could get plugins\n1 problem.\n',
+    )

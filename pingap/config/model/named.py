@@ -10,8 +10,6 @@ from pingap.config.kinds import Secret
 from pingap.config.model.base import Claimable, Model, Natural, not_yet
 from pingap.config.units import Duration
 
-_ACME = "ordering certificates by ACME"
-
 
 class PluginConfig(Model):
     """A configured plugin: its implementation, and the options of that."""
@@ -52,12 +50,6 @@ class CertificateConfig(Claimable):
     )
     is_ca: bool = Field(
         False, description="Use it as an authority that signs certificates on demand."
-    )
-    acme: str = not_yet("", "Not empty: order it from Let's Encrypt.", needs=_ACME)
-    dns_challenge: bool = not_yet(False, "Prove the names by DNS.", needs=_ACME)
-    dns_provider: str = not_yet("", "Where the DNS records are kept.", needs=_ACME)
-    dns_service_url: Secret = not_yet(
-        Secret(""), "URL of that provider, with its credentials.", needs=_ACME
     )
     buffer_days: Natural = Field(0, description="Warn this many days before it expires; 0: 7 days.")
     remark: str = Field("", description="A comment.")

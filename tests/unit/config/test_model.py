@@ -323,8 +323,7 @@ def test_that_directory_uses_every_supported_key(directory):
         ("plugins", "category step fail_open timeout remark options"),
         (
             "certificates",
-            "domains tls_cert tls_key is_default is_ca acme dns_challenge dns_provider"
-            " dns_service_url buffer_days remark",
+            "domains tls_cert tls_key is_default is_ca buffer_days remark",
         ),
         ("storages", "category value secret remark created_at"),
     ],

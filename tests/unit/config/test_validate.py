@@ -308,10 +308,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
-        ("certificates", 'acme = "lets_encrypt"', "ordering certificates by ACME"),
-        ("certificates", "dns_challenge = true", "ordering certificates by ACME"),
-        ("certificates", 'dns_provider = "cf"', "ordering certificates by ACME"),
-        ("certificates", 'dns_service_url = "https://a"', "ordering certificates by ACME"),
         ("storages", 'secret = "s"', "encrypted storages"),
     ],
 )  # fmt: skip
@@ -516,6 +512,14 @@ def test_claimed_keys_are_passed_on_unchecked():
     location = parse(text, claims={"locations": keys}).locations["x"]
     assert location.claimed == {"rewrite": ["anything"], "mirror": {"to": "x"}}
     assert location.weight == 1
+
+
+def test_keys_of_certificates_that_need_a_distribution():
+    text = table("certificates", 'acme = "lets_encrypt"\ndns_challenge = false')
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    (problem,) = caught.value.problems
+    assert (problem.path[-1], problem.message) == ("acme", needs("pingap-acme"))
 
 
 def test_a_key_of_the_core_cannot_be_claimed():

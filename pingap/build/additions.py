@@ -1,4 +1,7 @@
-"""Servers that distributions add to those of the configuration (``pingap_listeners``)."""
+"""What distributions add to the servers of a configuration.
+
+Whole servers (``pingap_listeners``), and plugins of servers (``pingap_server_plugins``).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 
 from pingap.build.claims import claiming_tables
 from pingap.config import Config, ConfigError, Problem
-from pingap.config.further import with_servers
+from pingap.config.further import with_server_plugins, with_servers
 from pingap.config.problem import quoted
 from pingap.config.view import ConfigView
 from pingap.plugins import kinds
@@ -16,27 +19,55 @@ from pingap.plugins.kinds import Kind
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
 
 
-def with_listeners(config: Config, registry: Registry) -> Config:
-    """Return a configuration with the servers added by the distributions that it uses.
+def with_additions(config: Config, registry: Registry) -> Config:
+    """Return a configuration with everything that the distributions it uses add to its servers.
 
     :raises ConfigError: with everything that is wrong with them.
     """
+    used = _used(config, registry)
+    return _with_plugins(_with_listeners(config, registry, used), registry, used)
+
+
+def _with_listeners(config: Config, registry: Registry, used: set[str]) -> Config:
     tables: dict[str, dict[str, Any]] = {}
     owners: dict[str, str] = {}
     problems: list[Problem] = []
-    for owner, call in registry.listeners(ConfigView.of(config), _used(config, registry)):
-        try:
-            for name, table in call().items():
-                if problem := _misnamed(name, owner, config):
-                    problems.append(problem)
-                else:
-                    tables[name], owners[name] = dict(table), owner
-        except BaseException as error:  # a bug in the distribution
-            text = f"pingap_listeners failed: {type(error).__name__}: {error}"
-            problems.append(Problem((), text, f"distribution {owner}"))
+    for owner, name, table in _asked("pingap_listeners", config, registry, used, problems):
+        if problem := _misnamed(name, owner, config):
+            problems.append(problem)
+        else:
+            tables[name], owners[name] = dict(table), owner
     if problems:
         raise ConfigError(problems)
     return with_servers(config, tables, owners, registry.claims) if tables else config
+
+
+def _with_plugins(config: Config, registry: Registry, used: set[str]) -> Config:
+    plugins: dict[str, list[str]] = {}
+    problems: list[Problem] = []
+    for owner, name, added in _asked("pingap_server_plugins", config, registry, used, problems):
+        if name not in config.servers:
+            text = f"there is no server {quoted(name)} that could get plugins"
+            problems.append(Problem((), text, f"distribution {owner}"))
+        else:
+            plugins.setdefault(name, []).extend(added)
+    if problems:
+        raise ConfigError(problems)
+    return with_server_plugins(config, plugins) if plugins else config
+
+
+def _asked(
+    hook: str, config: Config, registry: Registry, used: set[str], problems: list[Problem]
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield the distribution, the name of a server, and what it adds, for all implementations of a hook."""
+    for owner, call in registry.additions(hook, ConfigView.of(config), used):
+        try:
+            found = list(call().items())
+        except BaseException as error:  # a bug in the distribution
+            text = f"{hook} failed: {type(error).__name__}: {error}"
+            problems.append(Problem((), text, f"distribution {owner}"))
+        else:
+            yield from ((owner, name, what) for name, what in found)
 
 
 def _misnamed(name: str, owner: str, config: Config) -> Problem | None:
