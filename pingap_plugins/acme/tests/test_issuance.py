@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from pebble import Pebble, pebble
-from support.waiting import until
 
 from pingap.testing import Proxy
 
