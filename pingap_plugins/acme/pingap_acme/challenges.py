@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -40,7 +41,12 @@ class Proof:
 
 
 class Prover(Protocol):
-    """Puts proofs in place. Its methods are called in a thread, one after the other."""
+    """Puts proofs in place. Its methods are called in a thread, one after the other.
+
+    :ivar stopped: set when nobody waits for the order any longer.
+    """
+
+    stopped: threading.Event
 
     def kinds(self, name: str, *, is_wildcard: bool) -> list[str]:
         """Return the kinds of challenges that are possible for a name, the preferred one first."""

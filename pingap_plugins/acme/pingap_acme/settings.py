@@ -52,6 +52,9 @@ class AcmeSettings(PluginSettings):
     """Where the records are kept."""
     dns_service_url: Secret = Secret("")
     """URL of that provider with its credentials."""
+    dns_resolvers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """DNS servers that are asked where records belong and whether they are there, as `address` or `address:port`. Default:
+    those of the system; others are needed if those show another zone than the internet does."""
 
     def check(self) -> None:
         """Check what no single key shows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,11 @@ from pingap import (
 from pingap_acme import tokens
 from pingap_acme.authorities import directory_urls
 from pingap_acme.authority import Access
+from pingap_acme.challenges import Prover
+from pingap_acme.dns import provider
+from pingap_acme.dns.propagation import resolver_of
+from pingap_acme.dns.prover import PROVIDERS, DnsProver
+from pingap_acme.dns.provider import DnsProvider, DnsProviderFactory
 from pingap_acme.errors import OrderError
 from pingap_acme.names import normalised
 from pingap_acme.ordering import Ordering
@@ -55,6 +61,7 @@ class Acme(CertificateSource):
 
     def __init__(self, settings: AcmeSettings, table: ConfigTable) -> None:
         settings.check()
+        resolver_of(settings.dns_resolvers)
         self._settings = settings
         self._urls = directory_urls(settings.acme)
         self._buffer_days = float(_number(table.values.get("buffer_days")))
@@ -65,6 +72,16 @@ class Acme(CertificateSource):
             "pingap_acme_expiry_seconds", "Unix time at which the certificate expires"
         )
         self._served: KeyPair | None = None
+        self._dns: DnsProvider | None = None
+        if settings.dns_challenge and self._dns_name in PROVIDERS:
+            self._dns = self._made(PROVIDERS)
+
+    @property
+    def _dns_name(self) -> str:
+        return self._settings.dns_provider.strip().lower() or "manual"
+
+    def _made(self, providers: Mapping[str, DnsProviderFactory]) -> DnsProvider:
+        return providers[self._dns_name](self._settings.dns_service_url.get_secret_value())
 
     def load(self) -> KeyPair | None:
         """Return the certificate that was ordered before.
@@ -84,6 +101,26 @@ class Acme(CertificateSource):
             return None
         self._served = pair
         return pair
+
+    async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
+        """Find the DNS provider among those of other distributions.
+
+        :raises ValueError: there is none of this name.
+        """
+        if not self._settings.dns_challenge or self._dns is not None:
+            return
+        more: dict[str, DnsProviderFactory] = {}
+        for found in worker.hooks.acme_dns_providers():
+            more |= found
+        if self._dns_name not in more:
+            known = [*PROVIDERS, *more]
+            nearest = difflib.get_close_matches(self._dns_name, known, 1)
+            hint = f'; did you mean "{nearest[0]}"?' if nearest else ""
+            raise ValueError(
+                f'certificates.{self.name}.dns_provider: "{self._dns_name}" is not known: expected one of '
+                f"{', '.join(known)}{hint}"
+            )
+        self._dns = self._made(more)
 
     async def lead(self, tasks: BackgroundTasks, worker: Worker) -> None:
         """Order when it is time, for as long as this worker leads."""
@@ -132,9 +169,8 @@ class Acme(CertificateSource):
 
     async def _order(self, reason: str, state: State) -> None:
         log.info("certificates.%s: ordering, because %s", self.name, reason)
-        ordering, prover = self._ordering(state)
         try:
-            outcome = await self._in_thread(ordering, prover)
+            outcome = await self._in_thread(self._ordering(), self._prover(state))
         except OrderError as error:
             await self._failed(error, state)
             return
@@ -154,14 +190,16 @@ class Acme(CertificateSource):
         self._worker.notify(Notification(KIND, text, "info", fields={"certificate": self.name}))
         await self._ask_when_to_renew(done)
 
-    def _ordering(self, state: State) -> tuple[Ordering, LocalProver]:
+    def _prover(self, state: State) -> Prover:
+        if self._dns is not None:
+            return DnsProver(self._dns, resolver_of(self._settings.dns_resolvers))
         kinds = list(self._settings.acme_challenges)
         if len(kinds) > 1 and state.failures % 2:
             kinds.reverse()
-        prover = LocalProver(self._worker, kinds, self._shelf if self._is_shared else None)
-        return Ordering(
-            self.name, self._names, self._settings, self._accesses(), self._shelf
-        ), prover
+        return LocalProver(self._worker, kinds, self._shelf if self._is_shared else None)
+
+    def _ordering(self) -> Ordering:
+        return Ordering(self.name, self._names, self._settings, self._accesses(), self._shelf)
 
     def _accesses(self) -> list[Access]:
         settings = self._settings
@@ -172,9 +210,7 @@ class Acme(CertificateSource):
             for url in self._urls
         ]
 
-    async def _in_thread(
-        self, ordering: Ordering, prover: LocalProver
-    ) -> tuple[KeyPair, str] | None:
+    async def _in_thread(self, ordering: Ordering, prover: Prover) -> tuple[KeyPair, str] | None:
         try:
             return await anyio.to_thread.run_sync(
                 ordering.place, prover, abandon_on_cancel=True, limiter=_orders_limiter()
@@ -195,9 +231,8 @@ class Acme(CertificateSource):
     async def _ask_when_to_renew(self, state: State) -> None:
         if self._served is None:
             return
-        ordering, _ = self._ordering(state)
         found = await anyio.to_thread.run_sync(
-            ordering.suggested_renewal, self._served, state, limiter=_orders_limiter()
+            self._ordering().suggested_renewal, self._served, state, limiter=_orders_limiter()
         )
         await anyio.to_thread.run_sync(self._shelf.keep_state, self.name, found)
 
@@ -206,6 +241,12 @@ class Acme(CertificateSource):
     def pingap_certificate_sources(cls) -> Mapping[str, type[CertificateSource]]:
         """Return the keys of this class."""
         return dict.fromkeys(AcmeSettings.model_fields, cls)
+
+    @classmethod
+    @hookimpl
+    def pingap_hookspecs(cls) -> Sequence[object]:
+        """Return the hook for DNS providers of other distributions."""
+        return [provider]
 
     @classmethod
     @hookimpl
