@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from pathlib import Path
 
 from pingap.config import Address, Config, ConfigError, Problem, TcpAddress
@@ -50,7 +51,7 @@ def _server_problems(config: Config) -> Iterator[Problem]:
 
 def _unknown_host(address: Address) -> str:
     """Return why the host of an address cannot be resolved; empty if it can."""
-    if not isinstance(address, TcpAddress):
+    if not isinstance(address, TcpAddress) or _is_ip(address.host):
         return ""
     try:
         socket.getaddrinfo(
@@ -60,6 +61,14 @@ def _unknown_host(address: Address) -> str:
         text = (error.strerror or str(error)).lower()
         return f"cannot listen on {address}: its host cannot be resolved: {text}"
     return ""
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def folder_problems(

@@ -145,7 +145,6 @@ def _refuse_what_is_not_there(options: dict[str, object], origins: dict[str, str
 def _run(options: dict[str, Any], log: str) -> None:
     # Imported late: usage errors and --version need none of it.
     from pingap.supervisor.options import ServeOptions
-    from pingap.supervisor.run import serve
 
     serving = ServeOptions(
         conf=expanded(options["conf"] or ""),
@@ -162,6 +161,8 @@ def _run(options: dict[str, Any], log: str) -> None:
         if options["test"]:
             _test(serving)
             return
+        from pingap.supervisor.run import serve
+
         code = serve(serving)
     except ConfigError as error:
         _fail(str(error))

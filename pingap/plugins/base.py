@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from pingap.hookspecs import hookimpl
 
 if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
     from pingap.observability.access_log import LogTag
     from pingap.observability.plugin_metrics import Metric
     from pingap.plugins.background_tasks import BackgroundTasks
@@ -29,9 +33,25 @@ class PluginSettings(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,  # input in a traceback could contain secrets
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe each key with the docstring of its field."""
+        from pingap.plugins.settings_docs import field_docstrings  # the source is seldom needed
+
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docstrings(cls).items():
+            field = cls.model_fields.get(name)
+            if field is None or field.description is not None:
+                continue
+            if (key := field.alias or name) in properties:
+                properties[key]["description"] = text
+        return schema
 
 
 class Plugin:
