@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.command import run
+from support.command import invoke
 
 from pingap.cli.main import TEMPLATE
 
@@ -42,7 +42,7 @@ def state(folder: Path) -> list[tuple[str, int, int, int]]:
 def run_all(folder: Path, *more: str) -> None:
     for command in COMMANDS:
         conf = () if command == ("schema",) else ("-c", folder / "p.toml")
-        code, _, err = run(*command, *conf, *(more if command == ("-t",) else ()), cwd=folder)
+        code, _, err = invoke(*command, *conf, *(more if command == ("-t",) else ()), cwd=folder)
         assert code in (0, 1), err
         assert "Traceback" not in err
 
@@ -69,7 +69,7 @@ def test_examples(tmp_path: Path, example: str) -> None:
         shutil.copytree(ROOT / example, conf)
     before = state(tmp_path)
     for command in (("-t",), ("lint",)):
-        code, _, err = run(*command, "-c", conf, cwd=tmp_path)
+        code, _, err = invoke(*command, "-c", conf, cwd=tmp_path)
         assert code in (0, 1), err
     assert state(tmp_path) == before
 
@@ -78,7 +78,7 @@ def test_a_log_that_could_not_be_opened_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     text = LOGS.format(folder=tmp_path, target=f"{tmp_path}/file/web.log")
     (tmp_path / "p.toml").write_text(text)
-    code, _, err = run("-t", "-c", tmp_path / "p.toml")
+    code, _, err = invoke("-t", "-c", tmp_path / "p.toml")
     assert code == 2
     assert "servers.web.access_log: cannot open" in err
     assert "is not a directory" in err
@@ -98,7 +98,7 @@ def test_a_log_that_cannot_exist_is_a_problem_without_errno(
 ) -> None:
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "app.toml").write_text(LOGS.format(folder=tmp_path, target=target))
-    code, _, err = run("-c", "app.toml", "-t", "--log", target, cwd=tmp_path)
+    code, _, err = invoke("-c", "app.toml", "-t", "--log", target, cwd=tmp_path)
     assert code == 2
     first, second, _ = err.split("\n", 2)
     assert first.startswith("--log: cannot open ")
@@ -114,8 +114,8 @@ def test_the_home_of_nobody_is_a_folder_of_this_name(tmp_path: Path) -> None:
     )
     target = "~nobody-has-this-name/web.log"
     (tmp_path / "p.toml").write_text(text.format(folder=tmp_path, target=target))
-    code, out, err = run("-c", "p.toml", "-t", "--log", target, cwd=tmp_path)
+    code, out, err = invoke("-c", "p.toml", "-t", "--log", target, cwd=tmp_path)
     assert (code, out, err) == (0, "The configuration is valid.\n", "")
-    code, _, err = run("--upstream", "127.0.0.1:1", "--cert", target, "-t", cwd=tmp_path)
+    code, _, err = invoke("--upstream", "127.0.0.1:1", "--cert", target, "-t", cwd=tmp_path)
     assert code == 2
     assert "--cert: there is no file" in err

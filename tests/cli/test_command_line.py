@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import tomli
-from support.command import run
+from support.command import invoke, run
 from support.process import Process
 
 from pingap import __version__
@@ -43,6 +43,11 @@ locations = ["al"]
 """
 
 
+def examined(*arguments: object) -> tuple[int, str, str]:
+    """Check a configuration here, or start it in a process of its own."""
+    return (invoke if "-t" in arguments else run)(*arguments)
+
+
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
     path = tmp_path / "valid.toml"
@@ -57,7 +62,7 @@ def test_version(flag: str) -> None:
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_names_what_works(flag: str) -> None:
-    code, out, err = run(flag)
+    code, out, err = invoke(flag)
     assert (code, err) == (0, "")
     assert "explain" in out
     for option in ("--conf", "--upstream", "--test", "--log", "--threads", "--template", "--cert"):
@@ -76,24 +81,24 @@ def test_template_anywhere_prints_a_configuration_that_loads(
     assert (code, err) == (0, "")
     assert set(tomli.loads(out)) >= {"basic", "servers", "locations", "upstreams"}
     (tmp_path / "pingap.toml").write_text(out)
-    assert run("-t", "-c", tmp_path / "pingap.toml") == (0, VALID_TEXT, "")
+    assert invoke("-t", "-c", tmp_path / "pingap.toml") == (0, VALID_TEXT, "")
 
 
 def test_template_must_be_an_argument_of_its_own(conf: Path) -> None:
-    code, out, _ = run("-c", conf, "--template=yes")
+    code, out, _ = invoke("-c", conf, "--template=yes")
     assert (code, out) == (2, "")
 
 
 def test_check_of_a_valid_configuration(conf: Path) -> None:
     assert run("-t", "-c", conf) == (0, VALID_TEXT, "")
-    assert run("--test", "--conf", conf.parent) == (0, VALID_TEXT, "")
+    assert invoke("--test", "--conf", conf.parent) == (0, VALID_TEXT, "")
 
 
 @pytest.mark.parametrize("flags", [["-t"], []])
 def test_every_problem_is_told_and_nothing_starts(tmp_path: Path, flags: list[str]) -> None:
     path = tmp_path / "broken.toml"
     path.write_text(BROKEN)
-    code, out, err = run(*flags, "-c", path)
+    code, out, err = examined(*flags, "-c", path)
     assert (code, out) == (2, "")
     lines = err.splitlines()
     assert lines[-1] == f"{len(lines) - 1} problems."
@@ -108,7 +113,7 @@ def test_what_cannot_be_built_is_told_as_well(tmp_path: Path) -> None:
         VALID.replace('locations = ["all"]', 'locations = ["all"]\naccess_log = "{nonsense}"')
         + '[locations.other]\nproxy_set_headers = ["X-A: $nonesuch"]\n'
     )
-    code, _, err = run("-t", "-c", path)
+    code, _, err = invoke("-t", "-c", path)
     assert code == 2
     assert "servers.web.access_log: unknown tag {nonsense}" in err
     assert "locations.other.proxy_set_headers[0]: $nonesuch is neither an environment" in err
@@ -143,35 +148,35 @@ def test_missing_file(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_exits_with_2(arguments: list[str], message: str) -> None:
-    code, out, err = run(*arguments)
+    code, out, err = invoke(*arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
 
 
 def test_environment_names_the_configuration(conf: Path, tmp_path: Path) -> None:
-    assert run("-t", PINGAP_CONF=str(conf))[0] == 0
+    assert invoke("-t", PINGAP_CONF=str(conf))[0] == 0
     broken = str(tmp_path / "none.toml")
-    assert run("-t", "-c", conf, PINGAP_CONF=broken)[0] == 0
-    assert broken in run("-t", PINGAP_CONF=broken)[2]
+    assert invoke("-t", "-c", conf, PINGAP_CONF=broken)[0] == 0
+    assert broken in invoke("-t", PINGAP_CONF=broken)[2]
     # The quick start does not look at it.
-    assert run("-t", "--upstream", "127.0.0.1:9", PINGAP_CONF=broken)[0] == 0
-    code, _, err = run("-t", "-c", conf, PINGAP_ADMIN_ADDR="127.0.0.1:1")
+    assert invoke("-t", "--upstream", "127.0.0.1:9", PINGAP_CONF=broken)[0] == 0
+    code, _, err = invoke("-t", "-c", conf, PINGAP_ADMIN_ADDR="127.0.0.1:1")
     assert (code, "PINGAP_ADMIN_ADDR: the admin listener is not in" in err) == (2, True)
 
 
 @pytest.mark.parametrize("flag", ["-c={}", "-tc={}", "--conf={}"])
 def test_an_equals_sign_may_stand_before_the_path(conf: Path, flag: str) -> None:
     """As in all start lines of pingap's README."""
-    assert run(flag.format(conf), "-t") == (0, VALID_TEXT, "")
-    assert run("lint", f"-c={conf}")[0] == 0
+    assert invoke(flag.format(conf), "-t") == (0, VALID_TEXT, "")
+    assert invoke("lint", f"-c={conf}")[0] == 0
 
 
 def test_the_home_is_found_without_a_shell(conf: Path) -> None:
     home = {"HOME": str(conf.parent)}
-    assert run("-c=~/valid.toml", "-t", **home) == (0, VALID_TEXT, "")
-    assert run("-t", **home, PINGAP_CONF="~/valid.toml") == (0, VALID_TEXT, "")
-    assert run("lint", **home, PINGAP_CONF="~/valid.toml")[0] == 0
+    assert invoke("-c=~/valid.toml", "-t", **home) == (0, VALID_TEXT, "")
+    assert invoke("-t", **home, PINGAP_CONF="~/valid.toml") == (0, VALID_TEXT, "")
+    assert invoke("lint", **home, PINGAP_CONF="~/valid.toml")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["fifo", "/dev/zero", "/dev/null"])
@@ -179,7 +184,7 @@ def test_a_configuration_is_a_regular_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "fifo":
         os.mkfifo(path)
-    code, _, err = run("-t", "-c", path)
+    code, _, err = invoke("-t", "-c", path)
     assert code == 2
     assert err.startswith(f"{path}: cannot be read: it is a ")
 
@@ -187,7 +192,7 @@ def test_a_configuration_is_a_regular_file(tmp_path: Path, name: str) -> None:
 def test_a_configuration_has_a_bound(tmp_path: Path) -> None:
     path = tmp_path / "long.toml"
     path.write_bytes(b"#" * (FILE_LIMIT + 1))
-    assert run("-t", "-c", path)[2].startswith(f"{path}: is larger than 16MiB\n")
+    assert invoke("-t", "-c", path)[2].startswith(f"{path}: is larger than 16MiB\n")
 
 
 def test_environment_names_the_log(tmp_path: Path) -> None:
@@ -204,7 +209,7 @@ def test_environment_names_the_log(tmp_path: Path) -> None:
 
 def test_warnings_are_printed(conf: Path) -> None:
     conf.write_text(VALID + "tcp_fast_open = 3\n")
-    code, out, err = run("-t", "-c", conf)
+    code, out, err = invoke("-t", "-c", conf)
     assert (code, out) == (0, VALID_TEXT)
     assert err == (
         f"warning: {conf}:10: servers.web.tcp_fast_open: has no effect, nor in pingap 0.13.9: the key is"
@@ -250,7 +255,7 @@ def test_quick_start_proxies_to_upstreams(upstream: Upstream) -> None:
 
 
 def test_quick_start_shows_mistakes_without_a_file() -> None:
-    code, _, err = run("-t", "--upstream", 'no "quotes"', "--addr", "127.0.0.1")
+    code, _, err = invoke("-t", "--upstream", 'no "quotes"', "--addr", "127.0.0.1")
     assert code == 2
     assert "<quick start>:" in err
     assert "Traceback" not in err
@@ -293,7 +298,7 @@ def test_every_port_in_use_is_told_with_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flags", [["-t"], []])
 def test_a_host_that_cannot_be_resolved_is_an_error(conf: Path, flags: list[str]) -> None:
     conf.write_text(VALID.replace("127.0.0.1:0", "no-such-host.invalid:80"))
-    code, _, err = run(*flags, "-c", conf)
+    code, _, err = examined(*flags, "-c", conf)
     assert code == 2
     assert err.startswith(
         f"{conf}:8: servers.web.addr: cannot listen on no-such-host.invalid:80: its host cannot be"
@@ -303,7 +308,7 @@ def test_a_host_that_cannot_be_resolved_is_an_error(conf: Path, flags: list[str]
 @pytest.mark.parametrize("flags", [["-t"], []])
 def test_a_configuration_without_servers_is_an_error(conf: Path, flags: list[str]) -> None:
     conf.write_text("# nothing\n")
-    code, _, err = run(*flags, "-c", conf)
+    code, _, err = examined(*flags, "-c", conf)
     assert (code, err.startswith(f"{conf}: servers: there is no server: add a table")) == (2, True)
 
 
@@ -352,7 +357,7 @@ def test_log_that_cannot_be_opened_is_told(conf: Path, target: str) -> None:
 
 def test_access_log_that_cannot_be_opened_is_told(conf: Path) -> None:
     conf.write_text(VALID + 'access_log = "x.log?rolling=yearly tiny"\n')
-    code, _, err = run("-t", "-c", conf)
+    code, _, err = invoke("-t", "-c", conf)
     assert code == 2
     assert f"{conf}:10: servers.web.access_log: rolling=yearly: expected one of daily" in err
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pingap_basics.request_id import RequestId
 from pingap_basics.stats import Stats
-from support.command import invoke, run
+from support.command import invoke
 from support.process import Process
 
 CONF = """
@@ -293,7 +293,7 @@ def test_wrong_use(conf: Path, arguments: list[str], message: str) -> None:
 
 def test_a_broken_configuration_is_told_as_by_the_check(conf: Path) -> None:
     conf.write_text(CONF.replace('"twin", ', '"twn", '))
-    assert invoke("explain", "GET", "/", "-c", conf) == run("-t", "-c", conf)
+    assert invoke("explain", "GET", "/", "-c", conf) == invoke("-t", "-c", conf)
 
 
 def test_it_says_what_the_proxy_does(tmp_path: Path) -> None:

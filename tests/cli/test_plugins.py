@@ -7,7 +7,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from support.command import invoke, run
+from support.command import invoke
 from support.plugins import python_path, write_distribution
 
 CONF = """
@@ -136,5 +136,5 @@ def test_discoveries_and_one_that_is_missing(tmp_path: Path) -> None:
 
 def test_a_broken_configuration_is_told_as_by_the_check(tmp_path: Path) -> None:
     path = conf(tmp_path, CONF + "adr = 1\n")
-    assert invoke("plugins", "-c", path) == run("-t", "-c", path)
+    assert invoke("plugins", "-c", path) == invoke("-t", "-c", path)
     assert invoke("plugins", "-c", path)[0] == 2

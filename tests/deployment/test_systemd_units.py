@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from docs.blocks import ROOT
-from support.command import run
+from support.command import invoke
 
 from pingap.config import BasicConfig, parse_listen
 
@@ -68,7 +68,7 @@ def test_the_service_is_hardened(units: list[Path]) -> None:
 
 
 def test_the_service_uses_options_that_there_are() -> None:
-    code, text, _ = run("--help")
+    code, text, _ = invoke("--help")
     assert code == 0
     commands = [*values(SERVICE, "ExecStart"), *values(SERVICE, "ExecReload")]
     ours = [command for command in commands if command.startswith(PROGRAM)]

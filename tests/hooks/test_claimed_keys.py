@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.certificates import issue
 from support.check import check
-from support.command import run
+from support.command import invoke
 from support.plugins import python_path, routes, write_distribution
 from support.process import Process
 
@@ -203,19 +203,19 @@ def pingap_upstream_keys(): return {{"late": Late}}
 def test_claimed_keys_are_shown_by_the_commands(tmp_path: Path, site: dict[str, str]) -> None:
     path = tmp_path / "pingap.toml"
     path.write_text(routes({"a": ""}, "127.0.0.1:9", more=MORE, server='mark = "server"'))
-    code, out, _ = run("plugins", "-c", path, **site)
+    code, out, _ = invoke("plugins", "-c", path, **site)
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     assert ["server", "key", "mark", "yes", "servers.web"] in rows
     assert ["key", "of", "[basic]", "mark", "yes", "basic"] in rows
-    code, out, _ = run("explain", "GET", "/a/", "--server", "web", "-c", path, **site)
+    code, out, _ = invoke("explain", "GET", "/a/", "--server", "web", "-c", path, **site)
     steps = [line.split() for line in out.splitlines() if "Mark.server_request" in line]
     assert [step[-4:-1] for step in steps] == [
         ["basic.mark", f"{path}:13", "Mark.server_request"],
         ["certificates.site.mark", f"{path}:18", "Mark.server_request"],
         ["servers.web.mark", f"{path}:25", "Mark.server_request"],
     ]
-    code, out, _ = run("schema", **site)
+    code, out, _ = invoke("schema", **site)
     defined = json.loads(out)
     tables = [defined["properties"]["basic"], *map(defined["$defs"].get, ("servers", "upstreams"))]
     assert [table["properties"]["depth"]["type"] for table in tables] == ["integer"] * 3

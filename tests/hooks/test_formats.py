@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command import run
+from support.command import invoke
 from support.plugins import python_path, write_distribution
 from support.process import Process
 from support.waiting import until
@@ -107,7 +107,7 @@ def test_hook_pingap_formats_adds_a_format(tmp_path: Path, env: dict[str, str]) 
         until(lambda: hello() == b"two")
         write(directory, "dat")
         proxy.wait_for_log("sub/hello.json:6: plugins.hello.dat: unknown key")
-    code, _, said = run("-t", "-c", directory, **env)
+    code, _, said = invoke("-t", "-c", directory, **env)
     assert code == 2
     assert f"{directory}/sub/hello.json:6: plugins.hello.dat: unknown key" in said
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from support.check import check
-from support.command import run
+from support.command import invoke
 from support.plugins import installed, python_path, routes, write_distribution
 
 from pingap.testing import Proxy, Upstream
@@ -73,7 +73,7 @@ def test_instances_are_listed_with_their_uses(tmp_path: Path) -> None:
     write_distribution(tmp_path / "site", "says", SOURCE, POINTS)
     path = tmp_path / "pingap.toml"
     path.write_text(routes({"a": "acme:hello"}, "127.0.0.1:9"))
-    code, out, _ = run("plugins", "-c", path, **python_path(tmp_path / "site"))
+    code, out, _ = invoke("plugins", "-c", path, **python_path(tmp_path / "site"))
     assert code == 0
     rows = [line.split() for line in out.splitlines()]
     wanted = ["instance", "acme:hello", "yes", "acme:hello", "(a)"]

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from support.certificates import issue
 from support.check import check
-from support.command import run
+from support.command import invoke
 from support.plugins import python_path, routes, write_distribution
 from support.process import Process
 from support.tls import TlsClient, client_context
@@ -173,7 +173,7 @@ def test_mistakes_name_the_distribution(tmp_path: Path, servers: str, told: str)
 def test_explain_shows_where_a_server_comes_from(tmp_path: Path, site: dict[str, str]) -> None:
     path = tmp_path / "pingap.toml"
     path.write_text(USED + routes({"a": ""}, "127.0.0.1:9"))
-    _, out, _ = run("explain", "GET", "/token", "--server", "tokens:http", "-c", path, **site)
+    _, out, _ = invoke("explain", "GET", "/token", "--server", "tokens:http", "-c", path, **site)
     (line,) = [line for line in out.splitlines() if line.startswith("server ")]
     assert line.split() == [
         "server",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.check import check
-from support.command import run
+from support.command import invoke
 from support.plugins import installed, python_path, routes, write_distribution
 
 from pingap.testing import Proxy, Upstream
@@ -115,7 +115,7 @@ def test_a_hook_that_nobody_defines_is_an_error(tmp_path: Path) -> None:
 
 
 def test_implementations_are_listed(tmp_path: Path) -> None:
-    code, out, _ = run("plugins", **install(tmp_path / "site"))
+    code, out, _ = invoke("plugins", **install(tmp_path / "site"))
     rows = [line.split() for line in out.splitlines()]
     assert code == 0
     assert any(row[-4:] == ["hooks", "of", "the-zoo", "yes"] for row in rows)

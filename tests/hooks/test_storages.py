@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
-from support.command import run
+from support.command import invoke
 from support.plugins import python_path, write_distribution
 from support.process import Process
 from support.waiting import until
@@ -237,14 +237,14 @@ def test_plugins_write_the_configuration(tmp_path: Path, env: dict[str, str], ki
 
 def test_commands_read_it(tmp_path: Path, env: dict[str, str]) -> None:
     location = store(tmp_path, "one")
-    assert run("-t", "-c", location, **env) == (0, "The configuration is valid.\n", "")
-    code, said, _ = run("explain", "-c", location, "GET", "/", **env)
+    assert invoke("-t", "-c", location, **env) == (0, "The configuration is valid.\n", "")
+    code, said, _ = invoke("explain", "-c", location, "GET", "/", **env)
     assert code == 0
     assert "main.toml:2" in said
-    code, said, _ = run("plugins", "-c", location, **env)
+    code, said, _ = invoke("plugins", "-c", location, **env)
     assert "storage dict" in said
     store(tmp_path, "one", {"x.toml": "a = ["})
-    code, _, said = run("-t", "-c", location, **env)
+    code, _, said = invoke("-t", "-c", location, **env)
     assert code == 2
     assert said.startswith("x.toml:1: is not valid TOML")
 

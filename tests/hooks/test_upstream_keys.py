@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.command import run
+from support.command import invoke
 from support.plugins import python_path, write_distribution
 from support.process import Process
 
@@ -165,6 +165,6 @@ def test_a_reload_changes_them_and_keeps_connections(proxy: Process, upstream: U
 def test_explain_shows_them(tmp_path: Path, site: dict[str, str]) -> None:
     path = tmp_path / "pingap.toml"
     path.write_text(TOML.replace("{addr}", "127.0.0.1:9"))
-    _, out, _ = run("explain", "GET", "/", "--server", "web", "-c", path, **site)
+    _, out, _ = invoke("explain", "GET", "/", "--server", "web", "-c", path, **site)
     assert "Sign.upstream_request" in out
     assert "upstreams.signed.sign" in out
