@@ -118,7 +118,7 @@ class ProxyProcess:
         """What the application log holds; flushed four times a second."""
         return self.log_path.read_text() if self.log_path.exists() else ""
 
-    def wait_for_log(self, text: str, seconds: float = 5) -> str:
+    def wait_for_log(self, text: str, seconds: float = 20) -> str:
         """Return the log once it holds the text.
 
         :raises AssertionError: it does not appear; with the log.
