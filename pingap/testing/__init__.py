@@ -1,5 +1,7 @@
 """Testing plugins: a real proxy, a scriptable upstream, a client and a clock, in one process.
 
+:class:`ProxyProcess` is the exception: pingap with its workers, as it is installed.
+
 ``pip install 'pingap[testing]'`` installs pytest, which discovers the fixtures (``fixtures``). Everything
 here also works without them: :class:`Proxy` and :class:`Upstream` are context managers. The proxy itself
 imports nothing of this package.
@@ -18,6 +20,7 @@ from pingap.testing.logs import UnexpectedError
 from pingap.testing.metrics import Metrics
 from pingap.testing.phases import make_context, make_request
 from pingap.testing.proxy import Proxy
+from pingap.testing.proxy_process import ProxyProcess
 from pingap.testing.served import Received, Served
 from pingap.testing.upstream import ScriptError, Upstream
 from pingap.testing.websocket_client import WebSocketClient
@@ -36,6 +39,7 @@ __all__ = [
     "Metrics",
     "PluginStartError",
     "Proxy",
+    "ProxyProcess",
     "Received",
     "ScriptError",
     "Served",

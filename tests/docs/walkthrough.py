@@ -30,6 +30,11 @@ ADDRESSES: Final = {
 """Where the pages' proxies, and what is behind them, listen; the walk uses ports that are free."""
 
 _WRAPPER: Final = '#!/bin/sh\nexec "{python}" -m {module} "$@"\n'
+_PYTHON: Final = """#!/bin/sh
+if [ "$1 $2" = "-m venv" ]; then set -- "$@" --without-pip; fi
+exec "{python}" "$@"
+"""
+"""An environment gets the pip of the tests (``_furnish``): unpacking one took longer than the rest of a walk."""
 
 
 class Walkthrough:
@@ -55,7 +60,7 @@ class Walkthrough:
     def _prepare(self) -> None:
         self._directory.mkdir()
         self._tools.mkdir()
-        _script(self._tools / "python3", f'#!/bin/sh\nexec "{_base_python()}" "$@"\n')
+        _script(self._tools / "python3", _PYTHON.format(python=_base_python()))
         (self._tools / ".curlrc").write_text("silent\n")
         self._state.write_text(f"cd {self._directory}\n")
         clean = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST")}
@@ -126,7 +131,10 @@ class Walkthrough:
         (packages / "installed.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
         theirs = environment / "bin" / "python"
         # Checkers look for packages without running Python, so they need the environment of ours.
-        runs = {"pingap": theirs, "pytest": theirs, "mypy": sys.executable, "ruff": sys.executable}
+        runs = {
+            **dict.fromkeys(("pip", "pingap", "pytest"), theirs),
+            **dict.fromkeys(("mypy", "ruff"), sys.executable),
+        }
         for module, python in runs.items():
             _script(environment / "bin" / module, _WRAPPER.format(python=python, module=module))
 

@@ -141,7 +141,7 @@ def test_reloads(tmp_path: Path, free_port: int) -> None:
         Load(site.connect, **WORKS) as load,
         connect(f"ws://127.0.0.1:{free_port}/ws") as socket,
     ):
-        for _ in range(50):
+        for _ in range(30):
             site.write()
             before = site.proxy.log.count("was reloaded")
             site.proxy.process.send_signal(signal.SIGHUP)
@@ -155,7 +155,7 @@ def test_reloads(tmp_path: Path, free_port: int) -> None:
 
 def test_upgrades(tmp_path: Path, free_port: int) -> None:
     with serving(tmp_path, free_port) as site, Load(site.connect, **WORKS) as load:
-        for _ in range(10):
+        for _ in range(6):
             with connect(f"ws://127.0.0.1:{free_port}/ws") as socket:
                 site.write()
                 site.proxy.process.send_signal(signal.SIGUSR2)
@@ -206,12 +206,12 @@ def test_killed_workers(tmp_path: Path, free_port: int) -> None:
 
     works = {name: noting(work) for name, work in WORKS.items() if name != "http2"}
     with serving(tmp_path, free_port) as site, Load(site.connect, **works) as load:
-        for _ in range(20):
+        for _ in range(10):
             before = site.proxy.workers
             until(lambda: age(before[0]) > SHORT_LIFE)  # noqa: B023 - sooner, it is replaced later
             killed.add(str(before[0]))
             os.kill(before[0], signal.SIGKILL)
             until(lambda: len(site.proxy.workers) == 2 and before[0] not in site.proxy.workers)  # noqa: B023
             load.wait_for_rounds()
-        until(lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 20)
+        until(lambda: site.proxy.log.count("was killed by SIGKILL; requests in progress") == 10)
     assert unexpected == []

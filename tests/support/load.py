@@ -11,6 +11,9 @@ from types import TracebackType
 from pingap.testing import Client
 
 Connect = Callable[[], Client]
+PAUSE = 0.01
+"""Seconds between two rounds. Without it, the clients would take the CPU time from what happens meanwhile."""
+
 Work = Callable[[Client], bool]
 """One round of requests on a connection; tells whether the connection can be used again."""
 
@@ -48,6 +51,7 @@ class Load:
             if not usable and client is not None:
                 client.close()
                 client = None
+            self._stop.wait(PAUSE)
         if client is not None:
             client.close()
 

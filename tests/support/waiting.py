@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-DEADLINE = 10.0
+DEADLINE = 20.0
 """Seconds after which something that should have happened has not."""
 
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from real_processes import Running, running, until
+from real_processes import running, until
 
-from pingap.testing import Received, Served, Upstream
+from pingap.testing import ProxyProcess, Received, Served, Upstream
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"v1"'}
 # In a row of the database, in a file of one block, in one of several.
@@ -44,7 +44,7 @@ def on_disk(folder: Path) -> str:
     return f'directory = "{folder}?cache_max=0"\n{SHARED}'
 
 
-def visit(pingap: Running, rounds: int = 1) -> Counter[str | None]:
+def visit(pingap: ProxyProcess, rounds: int = 1) -> Counter[str | None]:
     """Ask for all pages, several at once; every answer has to be right. Return how they were answered."""
 
     def ask(path: str) -> str | None:
@@ -57,19 +57,19 @@ def visit(pingap: Running, rounds: int = 1) -> Counter[str | None]:
         return Counter(threads.map(ask, list(PAGES) * rounds))
 
 
-def stored(pingap: Running) -> None:
+def stored(pingap: ProxyProcess) -> None:
     """Return when all pages are stored."""
     until(lambda: visit(pingap)["hit"] == len(PAGES))
 
 
-def warnings(pingap: Running, folder: Path) -> list[str]:
+def warnings(pingap: ProxyProcess, folder: Path) -> list[str]:
     """Return what the log says of a folder, without the time."""
     found = [line for line in pingap.log.splitlines() if f"the cache in {folder}" in line]
     assert "Traceback" not in pingap.log
     return [line.partition("the cache in ")[2] for line in found]
 
 
-def said_once(pingap: Running, folder: Path, *words: str) -> None:
+def said_once(pingap: ProxyProcess, folder: Path, *words: str) -> None:
     """Check that each process has logged one warning at most, and one of them did, with one of these words."""
     found = warnings(pingap, folder)
     assert 1 <= len(found) <= PROCESSES, found
@@ -225,7 +225,7 @@ def damage(path: Path, chance: random.Random) -> None:
 # Killed processes.
 
 
-def kill_workers(pingap: Running) -> None:
+def kill_workers(pingap: ProxyProcess) -> None:
     """Kill all workers, and return when there are others."""
     old = pingap.workers
     for pid in old:
@@ -234,7 +234,7 @@ def kill_workers(pingap: Running) -> None:
     until(lambda: body_of(pingap, "/0") == PAGES["/0"])
 
 
-def body_of(pingap: Running, target: str) -> bytes | None:
+def body_of(pingap: ProxyProcess, target: str) -> bytes | None:
     """Return a body; None while no worker accepts."""
     try:
         answer = pingap.get(target)
@@ -298,7 +298,7 @@ def test_workers_that_are_killed_again_and_again(origin: Upstream, tmp_path: Pat
         assert warnings(pingap, folder) == []
 
 
-def ask_until_cut(pingap: Running, first: int) -> None:
+def ask_until_cut(pingap: ProxyProcess, first: int) -> None:
     """Ask for pages until the worker that answers is killed."""
     paths = list(PAGES)
     with pingap.connect() as client:
@@ -324,13 +324,13 @@ def test_two_instances_on_one_folder(origin: Upstream, tmp_path: Path) -> None:
             with ThreadPoolExecutor(2) as threads:
                 for statuses in threads.map(visit, (one, two), (3, 3)):
                     assert statuses["hit"]
-            assert one.get("/5", host).body == PAGES["/5"]
-            until(lambda: two.get("/5", host).headers["X-Cache-Status"] == "hit")
+            assert one.get("/5", headers=host).body == PAGES["/5"]
+            until(lambda: two.get("/5", headers=host).headers["X-Cache-Status"] == "hit")
             origin.reply("/5", b"new", headers=FRESH)
             assert one.request("PURGE", "/5", host).status == 204
-            assert two.get("/5", host).body == b"new"
+            assert two.get("/5", headers=host).body == b"new"
             two.process.kill()  # with its workers left alone for a moment
-        assert one.get("/5", host).body == b"new"
+        assert one.get("/5", headers=host).body == b"new"
         origin.reply("/5", PAGES["/5"], headers=FRESH)
         visit(one)
         assert warnings(one, folder) == []

@@ -9,28 +9,28 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from pingap_cache.commands import cache
-from real_processes import Running, running, until
+from real_processes import running, until
 
-from pingap.testing import Upstream
+from pingap.testing import ProxyProcess, Upstream
 
 FRESH = {"Cache-Control": "max-age=600", "ETag": '"v1"'}
 LARGE = bytes(range(256)) * 2000
 
 
 @pytest.fixture
-def pingap(upstream: Upstream, tmp_path: Path) -> Iterator[Running]:
+def pingap(upstream: Upstream, tmp_path: Path) -> Iterator[ProxyProcess]:
     """Two workers that share a folder."""
     cache = f'directory = "{tmp_path}/cache"\nlock = "10s"\npurge_ip_list = ["127.0.0.1"]'
     with running(tmp_path / "run", upstream.addr, cache=cache) as found:
         yield found
 
 
-def in_all_workers(pingap: Running, target: str) -> list[str | None]:
+def in_all_workers(pingap: ProxyProcess, target: str) -> list[str | None]:
     """Return what twenty connections get: by chance, some of them at each worker."""
     return [pingap.get(target).headers.get("X-Cache-Status") for _ in range(20)]
 
 
-def test_one_request_fetches_for_all_workers(pingap: Running, upstream: Upstream) -> None:
+def test_one_request_fetches_for_all_workers(pingap: ProxyProcess, upstream: Upstream) -> None:
     go = threading.Event()
     upstream.reply("/a", b"text", headers=FRESH, until=go)
     clients = [pingap.connect() for _ in range(20)]
@@ -49,7 +49,7 @@ def test_one_request_fetches_for_all_workers(pingap: Running, upstream: Upstream
 
 @pytest.mark.parametrize("how", ["PURGE", "POST"])
 def test_what_one_worker_removes_is_gone_for_all(
-    pingap: Running, upstream: Upstream, how: str
+    pingap: ProxyProcess, upstream: Upstream, how: str
 ) -> None:
     upstream.reply("/a", b"old", headers=FRESH)
     pingap.get("/a")
@@ -85,12 +85,12 @@ def test_entries_survive_a_restart(upstream: Upstream, tmp_path: Path) -> None:
         for path, body in (("/small", b"text"), ("/large", LARGE)):
             answer = pingap.get(path)
             assert (answer.body, answer.headers["X-Cache-Status"]) == (body, "hit")
-        part = pingap.get("/large", {"Range": "bytes=300000-300003"})
+        part = pingap.get("/large", headers={"Range": "bytes=300000-300003"})
         assert (part.status, part.body) == (206, LARGE[300000:300004])
 
 
 def test_commands_reach_all_workers(
-    pingap: Running, upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pingap: ProxyProcess, upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PINGAP_STATE_DIR", str(tmp_path / "run/state"))
     upstream.reply("/a", b"old", headers=FRESH)
@@ -98,9 +98,9 @@ def test_commands_reach_all_workers(
     in_all_workers(pingap, "/a")
     result = CliRunner().invoke(cache, ["stats"])
     assert "2 workers" in result.output
-    url = f"http://127.0.0.1:{pingap.port}/a"
+    url = f"http://127.0.0.1:{pingap.port()}/a"
     with pingap.connect() as client:
-        client.send_request("GET", "/a", headers={"Host": f"127.0.0.1:{pingap.port}"})
+        client.send_request("GET", "/a", headers={"Host": f"127.0.0.1:{pingap.port()}"})
         client.answer()
     until(lambda: "fresh" in CliRunner().invoke(cache, ["why", url]).output)
     result = CliRunner().invoke(cache, ["purge", url])

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 from pingap_cache.commands import cache
-from real_processes import Running, running, until
+from real_processes import running, until
 
-from pingap.testing import Upstream
+from pingap.testing import ProxyProcess, Upstream
 
 WAYS = ["url", "prefix", "namespace", "tag", "all"]
 numbers = itertools.count()
@@ -19,7 +19,7 @@ numbers = itertools.count()
 class Site:
     """A pingap with two workers, and its upstream."""
 
-    def __init__(self, pingap: Running, upstream: Upstream) -> None:
+    def __init__(self, pingap: ProxyProcess, upstream: Upstream) -> None:
         self.pingap = pingap
         self.upstream = upstream
         self.path = f"/{next(numbers)}/page"
@@ -27,7 +27,7 @@ class Site:
     @property
     def url(self) -> str:
         """The URL of the page."""
-        return f"http://127.0.0.1:{self.pingap.port}{self.path}"
+        return f"http://127.0.0.1:{self.pingap.port()}{self.path}"
 
     def publish(self, text: str) -> None:
         """Let the upstream have the page with this text."""
@@ -36,15 +36,15 @@ class Site:
 
     def answers(self) -> list[tuple[bytes, str | None]]:
         """Return what twelve connections get: by chance, some of them at each worker."""
-        headers = {"Host": f"127.0.0.1:{self.pingap.port}"}
-        found = [self.pingap.get(self.path, headers) for _ in range(12)]
+        headers = {"Host": f"127.0.0.1:{self.pingap.port()}"}
+        found = [self.pingap.get(self.path, headers=headers) for _ in range(12)]
         return [(answer.body, answer.headers.get("X-Cache-Status")) for answer in found]
 
 
 @pytest.fixture(scope="module", params=["memory", "disk"])
 def running_pingap(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Running, Upstream]]:
+) -> Iterator[tuple[ProxyProcess, Upstream]]:
     """A pingap for all ways."""
     folder = tmp_path_factory.mktemp("purges")
     where = "" if request.param == "memory" else f'directory = "{folder}/cache"\n'
@@ -59,7 +59,7 @@ def running_pingap(
 
 
 @pytest.fixture
-def site(running_pingap: tuple[Running, Upstream]) -> Site:
+def site(running_pingap: tuple[ProxyProcess, Upstream]) -> Site:
     """A page that all workers have stored."""
     site = Site(*running_pingap)
     site.publish("old")
@@ -95,9 +95,9 @@ def test_by_command(site: Site, way: str, soft: bool) -> None:
 @pytest.mark.parametrize("way", ["url", "prefix", "tag", "all"])
 def test_by_request(site: Site, way: str, soft: bool) -> None:
     target = {"url": site.path, "prefix": f"{site.path[:-3]}*", "tag": "/", "all": "/*"}[way]
-    headers = {"Host": f"127.0.0.1:{site.pingap.port}"}
+    headers = {"Host": f"127.0.0.1:{site.pingap.port()}"}
     headers |= {"X-Purge": "soft"} if soft else {}
     headers |= {"Cache-Tag": site.path[1:]} if way == "tag" else {}
-    assert site.pingap.request("PURGE", target, headers).status in (200, 204)
+    assert site.pingap.request("PURGE", target, headers=headers).status in (200, 204)
     # (The answer comes from one worker; the others follow at once, but nobody waits for them.)
     until(lambda: {body for body, _ in site.answers()} == {b"new"})

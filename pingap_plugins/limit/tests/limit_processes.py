@@ -1,12 +1,7 @@
-"""A pingap with several workers, as operators run it."""
+"""A pingap with several workers and a limit."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pingap.testing import Client
+from pingap.testing import ProxyProcess
 
 TOML = """
 [basic]
@@ -34,61 +29,43 @@ upstream = "u"
 plugins = ["slow"]
 
 [servers.s]
-addr = "127.0.0.1:{port}"
+addr = "127.0.0.1:0"
 locations = ["l"]
 """
 
 
 class Running:
-    """A running pingap."""
+    """A running pingap.
+
+    :param limit: the keys of the plugin.
+    """
 
     def __init__(self, folder: Path, upstream: str, limit: str, workers: int) -> None:
-        folder.mkdir(exist_ok=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         self._folder, self._upstream, self._workers = folder, upstream, workers
-        self._conf, self._log = folder / "pingap.toml", folder / "log"
-        self.configure(limit)
-        environment = {**os.environ, "PINGAP_STATE_DIR": str(folder / "state")}
-        command = [sys.executable, "-m", "pingap", "-c", str(self._conf), "--log", str(self._log)]
-        with (folder / "out").open("wb") as out:
-            self.process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        self.proxy = ProxyProcess(self._toml(limit), folder)
 
-    def configure(self, limit: str) -> None:
-        """Write the configuration."""
-        self._conf.write_text(
-            TOML.format(
-                folder=self._folder,
-                upstream=self._upstream,
-                limit=limit,
-                workers=self._workers,
-                port=self.port,
-            )
+    def _toml(self, limit: str) -> str:
+        return TOML.format(
+            folder=self._folder, upstream=self._upstream, limit=limit, workers=self._workers
         )
 
     def reload(self, limit: str) -> None:
         """Change the limit, and wait until all workers have it."""
-        self.configure(limit)
-        before = self.log.count("reloaded")
-        self.process.send_signal(signal.SIGHUP)
-        until(lambda: self.log.count("reloaded") > before, self._log)
+        self.proxy.reload(self._toml(limit))
 
     @property
-    def log(self) -> str:
-        """The application log."""
-        return self._log.read_text()
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self.proxy.port()
 
     @property
     def workers(self) -> list[int]:
         """The process ids of the workers."""
-        pid = self.process.pid
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return self.proxy.workers
 
     def get(self, target: str = "/", headers: dict[str, str] | None = None) -> int:
         """Return the status of a request on a connection of its own."""
-        with Client(("127.0.0.1", self.port)) as client:
-            return client.request("GET", target, headers=headers or {}).status
+        return self.proxy.get(target, headers=headers or {}).status
 
     def hammer(
         self, requests: int, threads: int = 8, headers: dict[str, str] | None = None
@@ -106,36 +83,13 @@ class Running:
             thread.join()
         return Counter(found)
 
-    def wait_until_it_serves(self) -> None:
-        """Return when all workers have started."""
-        out = self._folder / "out"
-        until(lambda: "is serving" in out.read_text(), out)
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
 
 @contextmanager
 def running(folder: Path, upstream: str, limit: str, workers: int = 4) -> Iterator[Running]:
     """Run pingap; its state is in ``folder``."""
     pingap = Running(folder, upstream, limit, workers)
-    try:
-        pingap.wait_until_it_serves()
+    with pingap.proxy:
         yield pingap
-    finally:
-        pingap.stop()
-
-
-def answers(port: int) -> bool:
-    """Return whether something listens."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(condition: Callable[[], object], told: Path | None = None, seconds: float = 60) -> None:

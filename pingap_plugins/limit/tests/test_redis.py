@@ -152,7 +152,7 @@ def test_slots_of_a_machine_that_died_become_free(
         upstream.wait_for_request()
         assert proxy.get("/").status == 429
         key = redis.ask("KEYS", "*slots*").split(b"\r\n")[2].decode()
-        for pid in (other.process.pid, *other.workers):
+        for pid in (other.proxy.process.pid, *other.workers):
             os.kill(pid, signal.SIGKILL)
         go.set()
         assert proxy.get("/").status == 429
