@@ -31,7 +31,9 @@ from pingap.config import (
     BasicConfig,
     restart,
 )
+from pingap.config.variables import PREFIXES, VARIABLES
 from pingap.hookspecs import PHASES
+from pingap.http.network_sets import NAMED
 from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 
@@ -51,6 +53,7 @@ _KINDS = {
     "pingap-regex": "regular expression",
     "pingap-network": "network",
     "pingap-header": "header",
+    "pingap-template": "text with variables",
     "pingap-upstream": "upstream name",
     "pingap-file": "file",
     "pingap-directory": "directory",
@@ -99,7 +102,9 @@ def type_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return _KINDS[kind]
     if "enum" in schema or "const" in schema:
         return " or ".join(
-            f"`{word}`" for word in schema.get("enum", [schema.get("const")]) if word
+            f"`{word}`" if word else "`false`"
+            for word in schema.get("enum", [schema.get("const")])
+            if word or word is False
         )
     if "anyOf" in schema:
         kinds = [type_words(one, definitions) for one in schema["anyOf"]]
@@ -237,6 +242,19 @@ def _restart_table() -> Iterator[tuple[str, str, str]]:
                 yield place, key, reason
 
 
+def variables() -> str:
+    """Return the variables of a request."""
+    named = ((f"`${name}`", one.about) for name, one in VARIABLES.items())
+    prefixed = ((f"`${prefix}<name>`", about) for prefix, (_, about) in PREFIXES.items())
+    return table(("Variable", "Value"), [*named, *prefixed])
+
+
+def named_networks() -> str:
+    """Return the names of networks, with their members."""
+    rows = ((f"`{name}`", ", ".join(f"`{one}`" for one in NAMED[name])) for name in NAMED)
+    return table(("Name", "Networks"), rows)
+
+
 def restart_keys() -> str:
     """Return the keys whose change needs a restart, with the reason."""
     rows = ((f"`{place}.{key}`", reason) for place, key, reason in _restart_table() if reason)
@@ -301,6 +319,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
         "explain", "GET", "http://shop.example.com:8080/orders/7", "-H", "X-Beta: no"
     ),
     "example lint": lambda: example("lint"),
+    "variables": variables,
+    "named networks": named_networks,
     "schema lines": schema_lines,
 }
 """Name of a block -> what makes its text."""

@@ -15,6 +15,7 @@ from pingap.config import (
     format_duration,
     format_size,
     kinds,
+    network_lists,
 )
 from pingap.downstream import (
     http1_connection,
@@ -194,6 +195,7 @@ def process_limits() -> Iterator[Row]:
     yield "configuration file", format_size(files.FILE_LIMIT), "", text
     yield "plugin file", format_size(local_plugins.SOURCE_LIMIT), "", text
     yield "file of a secret", size, "", text
+    yield "file of networks", format_size(network_lists.FILE_LIMIT), "", text
     limit = format_duration(watchdog.LIMIT_SECONDS)
     yield "file of a certificate or key", size, "", "an error when the configuration is loaded"
     text = "the one unused for longest is dropped"

@@ -100,7 +100,7 @@ def resolve_table(table: Mapping[str, Any], path: KeyPath, report: Report) -> di
 
     :param path: of the table.
     """
-    groups = {name for text in _texts(table) for name in _GROUP.findall(text)}
+    groups = {name for text in texts_in(table) for name in _GROUP.findall(text)}
     return {
         key: _Resolver(groups, report).resolved(value, (*path, key)) for key, value in table.items()
     }
@@ -164,15 +164,16 @@ def _names(text: str) -> str:
     return ", ".join(f"${name}" for name in found)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield the texts anywhere in a value."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list):
+            yield from texts_in(one)
+    elif isinstance(value, list | tuple):
         for one in value:
-            yield from _texts(one)
+            yield from texts_in(one)
 
 
 def validated(model: type[M], table: object, context: object) -> M:

@@ -5,10 +5,11 @@ Nothing is opened here, but plugin settings are checked for names of existing fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from pingap.config.environment import texts_in
 from pingap.config.files import parse_files
 from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.load import Config
@@ -66,7 +67,7 @@ def _of_pem(config: Config) -> Iterator[Path]:
 
 def secret_files(value: Any, directory: Path) -> Iterator[Path]:
     """Yield the files that texts anywhere in a value refer to as ``file:PATH``."""
-    for text in _texts(value):
+    for text in texts_in(value):
         if (path := file_reference(text)) is not None:
             yield directory / path
 
@@ -84,7 +85,7 @@ def files_of_plugin(config: Config, name: str) -> Iterator[Path]:
         directories.append(own.parent)
         yield own
     yield from secret_files(settings.options, config.source.directory)
-    for text in _texts(settings.options):
+    for text in texts_in(settings.options):
         yield from (place for one in directories if (place := _existing(text, one)) is not None)
 
 
@@ -96,14 +97,3 @@ def _existing(text: str, directory: Path) -> Path | None:
         return place if place.is_file() else None
     except (OSError, ValueError):  # too long, a NUL in it
         return None
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for one in value.values():
-            yield from _texts(one)
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _texts(one)

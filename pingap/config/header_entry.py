@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
 from pingap.config.template import Template
+from pingap.config.text_kind import TextKind
 from pingap.config.units import wrong_type
 from pingap.http.context import RequestContext
 from pingap.http.headers import Field, Headers, field, header_key
 from pingap.http.request import Request
 
 
-class HeaderEntry:
+class HeaderEntry(TextKind):
     """A configured header ``Name: value``, checked and encoded when configuration is loaded.
 
     It is the type of a setting, too: ``headers: list[HeaderEntry] = []`` takes an array of such text.
@@ -48,17 +49,6 @@ class HeaderEntry:
         return f"HeaderEntry({str(self)!r})"
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: type[Any], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                str, return_schema=core_schema.str_schema(), when_used="json"
-            ),
-        )
-
-    @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
@@ -70,8 +60,8 @@ class HeaderEntry:
         }
 
     @classmethod
-    def _read(cls, value: object) -> HeaderEntry:
-        if isinstance(value, HeaderEntry):
+    def _read(cls, value: object) -> Self:
+        if isinstance(value, cls):
             return value
         if not isinstance(value, str):
             raise wrong_type(value, 'a header such as "Name: value"')

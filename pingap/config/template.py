@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema
 
+from pingap.config.text_kind import TextKind
 from pingap.config.units import wrong_type
 from pingap.config.variables import (
     CONTEXT_KEYS,
@@ -34,7 +35,7 @@ _BARE: Final = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)|(?<![A-Za-z0-9_/:]):([a-z
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]+")
 
 
-class Template:
+class Template(TextKind):
     """Text with variables, such as ``https://www.${host}${request_uri}``.
 
     It is the type of a setting, too: ``to: Template`` takes text. Variables without a value are empty; all of them
@@ -106,17 +107,6 @@ class Template:
         return self.text
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: type[Any], handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            cls._read,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                str, return_schema=core_schema.str_schema(), when_used="json"
-            ),
-        )
-
-    @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
@@ -128,8 +118,8 @@ class Template:
         }
 
     @classmethod
-    def _read(cls, value: object) -> Template:
-        if isinstance(value, Template):
+    def _read(cls, value: object) -> Self:
+        if isinstance(value, cls):
             return value
         if not isinstance(value, str):
             raise wrong_type(value, "a text")

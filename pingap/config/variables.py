@@ -267,11 +267,11 @@ def find_variable(name: str) -> Lookup | str:
         return VARIABLES[name].lookup
     if name == "hostname":
         return socket.gethostname()
+    if name in _captured.get():
+        return _capture_lookup(name)
     for prefix, (make, _) in PREFIXES.items():
         if name.startswith(prefix) and name != prefix:
             return make(name.removeprefix(prefix))
-    if name in _captured.get():
-        return _capture_lookup(name)
     if (lookup := find_context_key(name)) is not None:
         return lookup
     raise UnknownVariableError(f"${name} is neither an environment variable nor {_known(name)}")

@@ -15,6 +15,7 @@ from pingap.config import SECTIONS, BasicConfig, PluginConfig
 from pingap.config.includes import SECTIONS_WITH_INCLUDES
 from pingap.config.model import Claimable, Model
 from pingap.config.supported import SAMPLE_ONLY
+from pingap.inspection.schema_environment import DEFINITION, NAME, with_environment
 from pingap.plugins import kinds
 from pingap.plugins.base import Plugin
 from pingap.plugins.kinds import Kind
@@ -53,6 +54,9 @@ class _Builder:
             )
             reference = {"$ref": f"#/$defs/{section}"}
             properties[section] = {"type": "object", "additionalProperties": reference}
+        properties["basic"] = with_environment(properties["basic"])
+        self.definitions = {name: with_environment(one) for name, one in self.definitions.items()}
+        self.definitions[NAME] = DEFINITION
         return {
             "$schema": DIALECT,
             "title": "Configuration of pingap",

@@ -85,11 +85,15 @@ class AccessLog:
 def split_setting(setting: str) -> tuple[str | None, str]:
     """Split ``servers.*.access_log`` into a file, if one is named, and a format.
 
-    The part before the first space is a file only if the rest is a preset or begins with ``{``, and the part
+    The part before the first space is a file only if the rest is a preset or begins with ``{`` or ``${``, and the part
     itself does not look like a format.
     """
     file, _, rest = setting.partition(" ")
-    if (rest in PRESETS or rest.startswith("{")) and "{" not in file and file not in PRESETS:
+    if (
+        (rest in PRESETS or rest.startswith(("{", "${")))
+        and "{" not in file
+        and file not in PRESETS
+    ):
         return file, rest
     return None, setting
 

@@ -344,3 +344,60 @@ locations = ["site", "files"]
     assert loss["reasons"] == [
         {"kind": "internal", "text": "internal: only internal redirects reach it"}
     ]
+
+
+def test_what_comes_from_the_environment(tmp_path: Path) -> None:
+    toml = """[servers.web]
+addr = "127.0.0.1:${PORT}"
+locations = ["all"]
+[locations.all]
+plugins = ["door"]
+upstream = "app"
+proxy_set_headers = ["X-Name: ${WHO:-nobody}", "X-Pass: ${PASS_TOKEN}", "Authorization: x${WHO:-y}"]
+[plugins.door]
+category = "basic_auth"
+authorizations = ["$ENV:CREDENTIALS"]
+realm = "${WHO:-nobody}"
+[upstreams.app]
+addrs = ["$ENV:BACKEND"]
+"""
+    conf = tmp_path / "a.toml"
+    conf.write_text(toml)
+    missing = invoke("-c", "a.toml", "-t", cwd=tmp_path)
+    assert missing[0] == 2
+    assert missing[2].count("is not set") == 4
+    assert missing[2].endswith("4 problems.\n")
+    given = {
+        "PORT": "8080",
+        "PASS_TOKEN": "hush1",
+        "CREDENTIALS": "YTpodXNoMg==",
+        "BACKEND": "127.0.0.1:9",
+    }
+    code, out, err = invoke("explain", "-c", "a.toml", "GET", "/", cwd=tmp_path, **given)
+    assert (code, err) == (0, "")
+    lines = [
+        re.split(" {2,}", one.strip())
+        for one in out.partition("From the environment:\n")[2].splitlines()
+    ]
+    assert lines == [
+        ["servers.web.addr", "127.0.0.1:${PORT}", "= 127.0.0.1:8080", "a.toml:2"],
+        [
+            "locations.all.proxy_set_headers[0]",
+            "X-Name: ${WHO:-nobody}",
+            "= X-Name: nobody",
+            "a.toml:7",
+        ],
+        ["locations.all.proxy_set_headers[1]", "X-Pass: ${PASS_TOKEN}", "= ***", "a.toml:7"],
+        [
+            "locations.all.proxy_set_headers[2]",
+            "Authorization: ***",
+            "= Authorization: ***",
+            "a.toml:7",
+        ],
+        ["plugins.door.authorizations[0]", "$ENV:CREDENTIALS", "= ***", "a.toml:10"],
+        ["plugins.door.realm", "${WHO:-nobody}", "= nobody", "a.toml:11"],
+        ["upstreams.app.addrs[0]", "$ENV:BACKEND", "= 127.0.0.1:9", "a.toml:13"],
+    ]
+    assert "hush" not in out
+    found = json.loads(invoke("explain", "--json", "-c", conf, "GET", "/", **given)[1])
+    assert found["environment"][0]["value"] == "127.0.0.1:8080"

@@ -37,8 +37,9 @@ def test_table_without_a_configuration() -> None:
     assert (code, err) == (0, "")
     head, *rows = [line.split() for line in out.splitlines()]
     assert head == ["DISTRIBUTION", "VERSION", "PROVIDES", "LOADED"]
-    assert ["pingap-basics", version("pingap-basics"), "mock", "yes"] in rows
-    assert ["ping", "yes"] in rows
+    first = ["pingap-basics", version("pingap-basics"), "instance", "pingap:securityHeaders", "yes"]
+    assert first in rows
+    assert ["mock", "yes"] in rows
 
 
 def test_table_with_uses(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_takes_the_template_which_names_it(validator: Draft202012Validator) -> N
         ("[servers.s]", "[server.s]", "$", "'server' was unexpected"),
         ("[servers.s]", "[servers.s]\nmax_headers = 0", "$.servers.s.max_headers", "minimum of 1"),
         ('addr = "127.0.0.1:0"', "", "$.servers.s", "is not valid under any of the given schemas"),
+        ("[plugins.p]", "[basic]\nthreads = '3'\n[plugins.p]", "$.basic.threads", "not match"),
         ("[plugins.p]", "[basic]\nlog_levl = 1\n[plugins.p]", "$.basic", "'log_levl' was unexp"),
     ],
 )
@@ -96,6 +97,10 @@ def test_says_no(
         "[locations.l]\nrewrite = ''\ngrpc_web = false\nweight = 3\n",
         "[plugins.p]\ncategory = 'python'\npath = 'x.py'\nanything = 1\n",
         "[plugins.p]\ncategory = 'ping'\npath = '/'\nstep = 'request'\nremark = 'x'\n",
+        "[basic]\nthreads = '$ENV:T'\nlog_format_json = '${JSON}'\ngrace_period = '${G}s'\n"
+        "trusted_forwarding = '${F:-any}'\n",
+        "[plugins.p]\ncategory = 'mock'\nstatus = '${STATUS}'\ndelay = '$ENV:DELAY'\n",
+        "[plugins.p]\ncategory = 'ip_restriction'\ntype = '${TYPE}'\nip_list = ['${A}/8', 'private']\n",
     ],
 )
 def test_takes_what_loading_takes(validator: Draft202012Validator, toml: str) -> None:

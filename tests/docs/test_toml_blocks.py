@@ -30,7 +30,7 @@ _FILLED_IN = {
 }
 """What a fragment refers to -> a table that will do."""
 
-ENVIRONMENT = {"ADMIN_AUTHORIZATION": "YWxpY2U6c2VzYW1l"}
+ENVIRONMENT = {"ADMIN_AUTHORIZATION": "YWxpY2U6c2VzYW1l", "SHOP_BACKEND": "127.0.0.1:3000"}
 """Environment variables that need a certain form; all others get some text."""
 
 CONFIGURATIONS = [block for block in blocks("toml") if Path(block.file).name not in NO_PINGAP]
@@ -70,7 +70,7 @@ def test_a_block_is_a_configuration(
 ) -> None:
     text = filled_in(block.text) if block.is_fragment else block.text
     monkeypatch.chdir(directory)
-    for name in re.findall(r"\$ENV:(\w+)", text):
+    for name in re.findall(r"\$(?:ENV:|\{(?=[A-Z]\w*\}))(\w+)", text):
         monkeypatch.setenv(name, ENVIRONMENT.get(name, f"a secret long enough for a key of {name}"))
     config = parse(text, str(block), claims=registry.claims, directory=directory)
     runtime = build(config, registry)

@@ -145,6 +145,8 @@ def test_escape_of_wide_characters_is_utf_8() -> None:
         ("/var/log/a.log combined", "/var/log/a.log", "combined"),
         ("/var/log/a.log?rolling=hourly tiny", "/var/log/a.log?rolling=hourly", "tiny"),
         ("a.log {host} {uri}", "a.log", "{host} {uri}"),
+        ("a.log ${host} {uri}", "a.log", "${host} {uri}"),
+        ("${host} {uri}", None, "${host} {uri}"),
         ("{host} {uri}", None, "{host} {uri}"),
         ("{host} combined", None, "{host} combined"),
         ("tiny {uri}", None, "tiny {uri}"),
@@ -182,3 +184,26 @@ def test_record_writes_a_line_to_a_file_of_its_own_or_the_shared_one(tmp_path: P
     own, shared = (tmp_path / "a.log").read_text().splitlines()
     assert own == "GET /p?a=b 201 1.1KB - 1250ms"
     assert re.fullmatch(LIVE["when"] + r" INFO /p\?a=b", shared)
+
+
+VARIABLES_IN_FORMATS = {
+    "{$host} ${host}:1": "h.example h.example:1",
+    "${cookie_sid} {$arg_a} ${arg_none}": "c1 b -",
+    "${request_uri} ${http_x_a}": "/ \\x22q\\x22",
+    "${latency} ${status}": "1250 201",
+    "$${size} {$location}": "$1190 shop",
+    "{$NONE_SUCH}|{$PINGAP_TEST_X}": "|env",
+    '{"a": "${host}", "b": ${arg_none}}': '{"a": "h.example", "b": null}',
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), VARIABLES_IN_FORMATS.items())
+def test_variables(monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
+    monkeypatch.setenv("PINGAP_TEST_X", "env")
+    assert line(text, request(("Cookie", "sid=c1"), ("X-A", '"q"'))) == expected
+
+
+@pytest.mark.parametrize("text", ["${hots}", "{$hots}"])
+def test_an_unknown_variable_has_the_nearest_name(text: str) -> None:
+    with pytest.raises(ValueError, match=r'did you mean "\$host"'):
+        compile_format(text)

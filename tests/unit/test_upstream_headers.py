@@ -49,7 +49,7 @@ def test_headers_that_cannot_be_set(name: str) -> None:
 @pytest.mark.parametrize(
     ("value", "literal"),
     [
-        ("$host:8080", "$host"), ("a-$remote_addr", "$remote_addr"), ("${host}", "${host}"),
+        ("$host:8080", "$host"), ("a-$remote_addr", "$remote_addr"), ("${host}", None),
         ("x $http_user_agent", "$http_user_agent"), ("id=:connection_id;", ":connection_id"),
         ("$hostname.local", "$hostname"), ("$PINGAP_TEST_X/", "$PINGAP_TEST_X"),
         ("http://host:8080", None), ("max-age=1:30", None), ("$5.00", None), ("US$price", None),

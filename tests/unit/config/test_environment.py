@@ -10,8 +10,11 @@ from pydantic import Field
 
 from pingap import ByteSize, PluginSettings, Secret
 from pingap.config import Config, ConfigError, Surroundings, parse
+from pingap.config.changes import changes_between, changes_text
 from pingap.config.environment import as_written, validated
 from pingap.config.masking import masked
+from pingap.config.reuse import plugin_digest
+from pingap.testing import Proxy, Upstream
 
 BASE = """
 [servers.web]
@@ -179,3 +182,43 @@ def test_documents_stay_as_written() -> None:
     config = parse('[basic]\nname = "${NAME}"\n' + BASE)
     assert config.basic.name == "joe"
     assert config.source.documents[0].data["basic"] == {"name": "${NAME}"}
+
+
+def test_a_reload_with_another_value_is_a_change() -> None:
+    before, after = load(NAME="hush1"), load(NAME="hush2")
+    shown = changes_text(changes_between(before, after))
+    assert "# changed" in shown
+    assert "${NAME}" in shown
+    assert "hush" not in shown
+    plugin = '[plugins.a]\ncategory = "mock"\ndata = "${NAME}"\n'
+    digests = set()
+    for name in ("one", "two"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("NAME", name)
+            digests.add(plugin_digest(parse(BASE + plugin), "a", object))
+    assert len(digests) == 2
+
+
+def test_values_reach_upstreams_and_clients(
+    proxy: Proxy, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NAME", "env")
+    headers = [
+        "Host: ${host}:8443",
+        "X-Env: a-${NAME}",
+        "X-Cookie: <${cookie_sid}>",
+        "X-None: $arg_none",
+    ]
+    answer = ("response_headers", {"set_headers": ["X-From: ${upstream_host}|${request_uri}"]})
+    proxy.configure("servers.web", access_log="${host} ${arg_q} ${NAME} {status}")
+    proxy.location("/", proxy_set_headers=headers, plugins=[answer])
+    reply = proxy.get(
+        "/a?q=1", headers={"Host": "shop.example", "Cookie": "sid=c1", "X-None": "forged"}
+    )
+    received = upstream.received_once()
+    assert received.header("host") == "shop.example:8443"
+    assert received.header("x-env") == "a-env"
+    assert received.header("x-cookie") == "<c1>"
+    assert received.header("x-none") is None
+    assert reply.headers["X-From"] == f"{upstream.addr}|/a?q=1"
+    assert proxy.access_log == ["shop.example 1 env 200"]
