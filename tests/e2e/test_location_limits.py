@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.certificates import issue
 from support.h2 import END_HEADERS, H2Client, fields
-from support.h2_origin import H2Request, H2Served, h2_script
+from support.h2_origin import H2Served, h2_script
 from support.network import full_backlog
 from support.origin import Script
 from support.rig import configure, running, unchecked
@@ -48,27 +48,28 @@ def not_released() -> Iterator[None]:
 
 
 def late(served: Served) -> None:
-    """Answer paths that end in ``late`` only once ``/release`` was requested, on another connection."""
+    """Answer paths that end in ``late`` or ``never`` only after ``/release`` was requested."""
     while (request := served.read_request()) is not None:
         if request.path == "/release":
             RELEASED.set()
-        elif request.path.endswith("late"):
+        elif request.path.endswith(("late", "never")):
             RELEASED.wait(20)
         served.respond(b"ok")
 
 
-WAITING: list[tuple[H2Served, H2Request]] = []
+WAITING: list[tuple[H2Served, int]] = []
 
 
 def late_streams(served: H2Served) -> None:
     while (request := served.request()) is not None:
+        if request.path.endswith("never"):
+            continue
         if request.path.endswith("late"):
-            WAITING.append((served, request))
+            WAITING.append((served, request.stream))
             continue
         if request.path == "/release":
-            for other, late in WAITING:
-                if late.reset is None:
-                    other.respond(late.stream, b"ok")
+            [(other, stream)] = WAITING
+            other.respond(stream, b"ok")
         served.respond(request.stream, b"ok")
 
 
@@ -101,7 +102,7 @@ def test_a_location_waits_longer_than_its_upstream(kind: str, tmp_path: Path) ->
         proxy.connect() as other,
     ):
         events.send(b"GET /events/late HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert other.get("/late").status == 504  # the limit of the upstream has passed
+        assert other.get("/never").status == 504  # the limit of the upstream has passed
         assert other.get("/release").status == 200
         assert events.answer().status == 200
 
@@ -112,11 +113,11 @@ def test_a_kept_connection_has_the_limits_of_the_request_it_serves(
 ) -> None:
     with rig_of(kind, 'read_timeout = "1day"\n', tmp_path) as proxy, proxy.connect() as client:
         assert client.get("/events").status == 200
-        assert client.get("/health/late").status == 504
+        assert client.get("/health/never").status == 504
         assert client.get("/health").status == 200
         with proxy.connect() as events:  # on the connection that had a short limit
             events.send(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert client.get("/health/late").status == 504
+            assert client.get("/health/never").status == 504
             assert client.get("/release").status == 200
             assert events.answer().status == 200
 
@@ -130,7 +131,7 @@ def test_zero_removes_the_limit_of_the_upstream() -> None:
         rig.connect() as other,
     ):
         events.send(b"GET /events/late HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert other.get("/late").status == 504
+        assert other.get("/never").status == 504
         assert other.get("/release").status == 200
         assert events.answer().status == 200
 
@@ -169,7 +170,7 @@ def test_an_upstream_takes_the_body_as_fast_as_the_location_wants() -> None:
 
 def test_a_websocket_may_be_silent_for_longer(upstream: Upstream) -> None:
     upstream.websocket("/health/socket")
-    upstream.reply("/health/late", until=RELEASED)
+    upstream.reply("/health/never", until=RELEASED)
     upstream_limit = 'read_timeout = "300ms"'
     text = configure(upstream.addr, upstream=upstream_limit, more=EVENTS, locations=LISTED)
     with (
@@ -178,7 +179,7 @@ def test_a_websocket_may_be_silent_for_longer(upstream: Upstream) -> None:
         proxy.connect() as other,
     ):
         for _ in range(2):
-            assert other.get("/health/late").status == 504
+            assert other.get("/health/never").status == 504
         socket.send("hello")
         assert socket.receive() == "hello"
         RELEASED.set()

@@ -89,8 +89,10 @@ class Redirect(Plugin):
             return self
 
         def _check_target(self) -> None:
-            if self.http_to_https or self.prefix:
-                raise ValueError("to takes the place of http_to_https and prefix: remove these")
+            if self.http_to_https or self.prefix or "https_port" in self.model_fields_set:
+                raise ValueError(
+                    "to takes the place of http_to_https, https_port and prefix: remove these"
+                )
             target = Target(self.to, self.from_)
             if target.with_query and self.query == "drop":
                 raise ValueError(
