@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 from support.certificates import issue
 from support.h2 import END_HEADERS, H2Client, fields
@@ -17,6 +18,7 @@ from support.origin import Script
 from support.rig import configure, running, unchecked
 from support.tls import TlsOrigin
 
+from pingap import Plugin, hookimpl
 from pingap.testing import Proxy, Served, Upstream
 
 EVENTS = """
@@ -202,6 +204,38 @@ def test_a_body_may_take_longer_or_less_long_than_at_other_locations() -> None:
         assert usual.answer("POST").status == 408
         events.send(b"cd")
         assert events.answer("POST").body == b"abcd"
+
+
+class Thinking(Plugin):
+    category = "thinking"
+
+    @hookimpl
+    async def server_request(self) -> None:
+        await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_the_limit_of_a_body_that_began_before_its_location_was_known(http2: bool) -> None:
+    server = 'downstream_read_timeout = "600ms"\nplugins = ["think"]\nenabled_h2 = true'
+    more = f'[plugins.think]\ncategory = "thinking"\n{EVENTS}'
+    with Upstream() as origin:
+        text = configure(origin.addr, server=server, more=more, locations=LISTED)
+        with unchecked(Proxy(text, categories=[Thinking])) as proxy, proxy.connect() as other:
+            if http2:
+                with H2Client(proxy) as client:
+                    client.headers(1, fields("POST", "/events"), END_HEADERS)
+                    client.data(1, b"ab")
+                    other.send(PART % b"/")
+                    assert other.answer("POST").status == 408
+                    client.data(1, b"cd", end=True)
+                    assert client.finish(1).body == b"abcd"
+                return
+            with proxy.connect() as events:
+                events.send(PART % b"/events")
+                other.send(PART % b"/")
+                assert other.answer("POST").status == 408
+                events.send(b"cd")
+                assert events.answer("POST").body == b"abcd"
 
 
 def test_a_body_over_http2_may_take_longer_or_less_long() -> None:
