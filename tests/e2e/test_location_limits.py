@@ -124,6 +124,37 @@ def test_a_kept_connection_has_the_limits_of_the_request_it_serves(
             assert events.answer().status == 200
 
 
+def test_the_rest_of_an_answer_has_the_limit_of_its_location() -> None:
+    """Both locations are served by one connection after the other."""
+
+    def stall(served: Served) -> None:
+        while (request := served.read_request()) is not None:
+            if request.path == "/release":
+                RELEASED.set()
+            if not request.path.endswith(("late", "never")):
+                served.respond(b"ok")
+                continue
+            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+            RELEASED.wait(20)
+            served.send(b"cd")
+
+    upstream = 'read_timeout = "1day"'
+    with (
+        running(stall, upstream=upstream, more=EVENTS, locations=LISTED) as rig,
+        rig.connect() as patient,
+        rig.connect() as client,
+    ):
+        assert client.get("/health").status == 200
+        patient.send(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert patient.read_head().status == 200
+        assert client.get("/events").status == 200
+        assert not client.get("/health/never").complete
+        with rig.connect() as other:
+            assert other.get("/release").status == 200
+        assert patient.read_rest() == b"abcd"
+        assert rig.origin.connections == 3
+
+
 def test_zero_removes_the_limit_of_the_upstream() -> None:
     more = EVENTS.replace('"1day"', '"0"', 1)
     upstream = 'read_timeout = "300ms"'
@@ -224,17 +255,16 @@ def test_the_limit_of_a_body_that_began_before_its_location_was_known(http2: boo
             if http2:
                 with H2Client(proxy) as client:
                     client.headers(1, fields("POST", "/events"), END_HEADERS)
-                    client.data(1, b"ab")
                     other.send(PART % b"/")
                     assert other.answer("POST").status == 408
-                    client.data(1, b"cd", end=True)
+                    client.data(1, b"abcd", end=True)
                     assert client.finish(1).body == b"abcd"
                 return
             with proxy.connect() as events:
-                events.send(PART % b"/events")
+                events.send(PART[:-2] % b"/events")
                 other.send(PART % b"/")
                 assert other.answer("POST").status == 408
-                events.send(b"cd")
+                events.send(b"abcd")
                 assert events.answer("POST").body == b"abcd"
 
 
