@@ -70,7 +70,8 @@ def client_limits() -> Iterator[Row]:
     yield "header fields", *key_of(server, "max_headers"), "431, connection closed"
     yield "arrival of a head", *key_of(server, "head_read_timeout"), "408, connection closed"
     timeout = key_of(server, "downstream_read_timeout")
-    yield "next bytes of a body", *timeout, "408 if no response has begun; connection closed"
+    text = "408 if no response has begun; connection closed; `client_body_timeout` of a location takes its place"
+    yield "next bytes of a body", *timeout, text
     overhead = f"{format_size(chunked.OVERHEAD)}, and {chunked.OVERHEAD_PER_CHUNK} bytes a chunk"
     yield "chunk sizes, extensions, trailers", overhead, "", "400, connection closed"
     yield "request body", *key_of("locations", "client_max_body_size"), "413"
@@ -202,7 +203,8 @@ def http2_limits() -> Iterator[Row]:
     text = "the client gets no more window until the upstream has accepted it"
     yield "request body held for a stream", size, "", text
     yield "the same, for a connection", format_size(state.CONNECTION_WINDOW), "", text
-    yield "next bytes of a body", *key_of(server, "downstream_read_timeout"), "408, for that stream"
+    text = "408, for that stream; `client_body_timeout` of a location takes its place"
+    yield "next bytes of a body", *key_of(server, "downstream_read_timeout"), text
     least = http2_halves.LEAST_PROGRESS
     text = f"`CANCEL`, for that stream; {least} bytes restart the time"
     yield (

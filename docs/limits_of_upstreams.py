@@ -41,7 +41,7 @@ def upstream_limits() -> Iterator[Row]:
     seconds = format_duration(upstream.HANDSHAKE_SECONDS)
     text = "504, or another attempt; `total_connection_timeout` takes its place"
     yield "a TLS handshake", seconds, "", text
-    text = "504, or the response is cut if it has begun"
+    text = "504, or the response is cut if it has begun; locations can have limits of their own"
     yield "next bytes of a response", *key_of(up, "read_timeout"), text
     yield "upstream accepts no data", *key_of(up, "write_timeout"), text
     yield "idle connection", *key_of(up, "idle_timeout"), "closed"

@@ -65,7 +65,7 @@ def test_an_upstream_is_not_blamed_if_it_gives_up_a_slow_request(
 ) -> None:
     nothing: Any = lambda *_: None  # noqa: E731
     codec = SimpleNamespace(reset=nothing, taken=nothing)
-    connection: Any = SimpleNamespace(codec=codec, name="u", stream_ended=nothing)
+    connection: Any = SimpleNamespace(codec=codec, name="u", stream_ended=nothing, timeouts=None)
     stream, lost = Http2UpstreamStream(connection), list[UpstreamError]()
     exchange: Any = SimpleNamespace(on_upstream_lost=lost.append)
     stream._exchange = exchange

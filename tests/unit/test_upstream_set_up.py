@@ -23,7 +23,8 @@ def test_a_tls_handshake_does_not_take_for_ever(monkeypatch: pytest.MonkeyPatch)
         one = build(parse(text), installed_registry()).upstreams["a"]
 
         async def connect() -> None:
-            await one.connect(one.peers[0], Connection(1, ("", 0), ("", 0)), one.peers[0])
+            client, peer = Connection(1, ("", 0), ("", 0)), one.peers[0]
+            await one.connect(peer, client, peer, one.timeouts)
 
         with pytest.raises(UpstreamError, match="TLS handshake in time") as raised:
             anyio.run(connect)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from pingap import (
     Headers,
@@ -49,12 +49,12 @@ class Redirect(Plugin):
         """The port that clients use for HTTPS. (Not a key of pingap 0.13.9.)"""
         prefix: str = ""
         """The prefix that paths must have; it is prepended to those that do not."""
+        from_: Regex | None = Field(default=None, alias="from")
+        """A regular expression: only requests whose path matches are redirected to `to`. (Not a key of pingap 0.13.9.)"""
         to: str = ""
         """The target: a URL such as `https://www.example.com$request_uri`, or a path. `$1` and `$name` are groups of
         `from`, other names variables; `${1}` and `${name}` separate them from text after them. (Not a key of pingap
         0.13.9.)"""
-        from_: Regex | None = Field(default=None, alias="from")
-        """A regular expression: only requests whose path matches are redirected to `to`. (Not a key of pingap 0.13.9.)"""
         query: Literal["keep", "drop"] = "keep"
         """Whether the query of the request is added to `to`; one in a variable, such as `$request_uri`, is not added
         again. (Not a key of pingap 0.13.9.)"""
@@ -71,6 +71,13 @@ class Redirect(Plugin):
                 )
             return f"/{text.lstrip('/')}" if len(text) > 1 else ""
 
+        @field_validator("to")
+        @classmethod
+        def _check_to(cls, text: str, info: ValidationInfo) -> str:
+            if text and "from_" in info.data:  # otherwise it is invalid
+                Target(text, info.data["from_"])
+            return text
+
         @model_validator(mode="after")
         def _does_something(self) -> Redirect.Settings:
             if self.to:
@@ -82,8 +89,10 @@ class Redirect(Plugin):
             return self
 
         def _check_target(self) -> None:
-            if self.http_to_https or self.prefix:
-                raise ValueError("to takes the place of http_to_https and prefix: remove these")
+            if self.http_to_https or self.prefix or "https_port" in self.model_fields_set:
+                raise ValueError(
+                    "to takes the place of http_to_https, https_port and prefix: remove these"
+                )
             target = Target(self.to, self.from_)
             if target.with_query and self.query == "drop":
                 raise ValueError(

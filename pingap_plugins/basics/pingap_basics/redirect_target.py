@@ -132,7 +132,7 @@ def _parts(pieces: Iterable[tuple[bool, str]], pattern: Any | None) -> Iterator[
         elif text.isdecimal():
             number = int(text)
             if pattern is None or number > pattern.groups:
-                raise ValueError(f"to: ${text} is not a group of from")
+                raise ValueError(f"${text} is not a group of from")
             yield partial(_group, group=number, safe=_PARAMETER if in_query else _URL)
         elif text == "host":
             yield _host
@@ -162,12 +162,12 @@ def _value(match: Any, request: Request, ctx: RequestContext, value: Value, safe
 
 def _variable(name: str, pattern: Any | None) -> Value:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-        raise ValueError(f'to: "${name}" is neither a group of from nor a variable')
+        raise ValueError(f'"${name}" is neither a group of from nor a variable')
     try:
         return Value(f"${name}")
     except ValueError as error:
         groups = "".join(f", ${one}" for one in pattern.groupindex) if pattern is not None else ""
-        raise ValueError(f"to: {error}, $request_uri{groups}") from None
+        raise ValueError(f"{error}, $request_uri{groups}") from None
 
 
 def _host(match: Any, request: Request, ctx: RequestContext) -> str:

@@ -38,11 +38,18 @@ rename_headers = ["X-Old"]
 mode = "upstreams"
 [plugins.redirect]
 category = "redirect"
-status = 303
+status = 300
 prefix = "/a?b"
 [plugins.idle_redirect]
 category = "redirect"
 http_to_https = false
+[plugins.pattern]
+category = "redirect"
+from = "("
+to = "/x"
+[plugins.target]
+category = "redirect"
+to = "https://$http_host/"
 """
 
 
@@ -72,9 +79,11 @@ def told() -> list[str]:
         "plugins.headers.set_headers[0]: $nothing_such is neither",
         'plugins.headers.rename_headers[0]: found "X-Old", expected "old: new"',
         'plugins.headers.mode: found "upstreams" (string), expected one of response, upstream',
-        "plugins.redirect.status: found 303 (integer), expected",
+        "plugins.redirect.status: found 300 (integer), expected",
         'plugins.redirect.prefix: found "/a?b", expected a path prefix',
-        "plugins.idle_redirect: redirects nothing: set http_to_https = true, or a prefix",
+        "plugins.idle_redirect: redirects nothing: set http_to_https = true, a prefix, or to",
+        "40: plugins.pattern.from: ",
+        '44: plugins.target.to: found "https://$http_host/", in which the host is missing',
     ],
 )
 def test_mistake_is_told(told: list[str], problem: str) -> None:
@@ -82,4 +91,4 @@ def test_mistake_is_told(told: list[str], problem: str) -> None:
 
 
 def test_nothing_else_is_told(told: list[str]) -> None:
-    assert len(told) == 20
+    assert len(told) == 22

@@ -101,6 +101,13 @@ plugins = ["pingap:requestId", "pong"]
 proxy_set_headers = ["Host: $host", "X-Empty:", "X-Id::connection_id"]
 proxy_add_headers = ["X-A: b: c"]
 enable_reverse_proxy_headers = true
+proxy_remove_headers = ["Origin"]
+host_header = "client"
+client_body_timeout = "10s"
+connection_timeout = "1s"
+total_connection_timeout = "2s"
+read_timeout = "20s"
+write_timeout = "0"
 client_max_body_size = "10MB"
 max_processing = 100
 max_retries = 255
@@ -303,7 +310,8 @@ def test_that_directory_uses_every_supported_key(directory):
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header match_methods match_ips includes remark",
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header match_methods match_ips includes remark"
+            " proxy_remove_headers host_header client_body_timeout connection_timeout total_connection_timeout read_timeout write_timeout",
         ),
         (
             "upstreams",
