@@ -8,6 +8,8 @@ from typing import Any, Final
 import anyio.lowlevel
 
 from pingap.build.runtime import Runtime
+from pingap.proxy.routing import Router
+from pingap.proxy.runtime import LocationRuntime
 
 _AT_ONCE: Final = 100
 """Objects freed in one turn of the event loop, each with everything that only it refers to."""
@@ -19,7 +21,7 @@ async def dismantle(runtime: Runtime) -> None:
     Dropping the last reference to a graph with thousands of locations would free it all at once.
     """
     # No local name may refer to a server: it would keep all its locations alive until the end.
-    parts = [part for server in runtime.servers.values() for part in server.router.parts()]
+    parts = [part for router in _routers(runtime) for part in router.parts()]
     for container in _containers(runtime):
         parts += container.values()
         container.clear()
@@ -27,6 +29,13 @@ async def dismantle(runtime: Runtime) -> None:
     while parts:
         del parts[-_AT_ONCE:]
         await anyio.lowlevel.checkpoint()
+
+
+def _routers(runtime: Runtime) -> Iterator[Router[LocationRuntime]]:
+    for server in runtime.servers.values():
+        yield server.router
+        if server.internal is not None:
+            yield server.internal.router
 
 
 def _containers(runtime: Runtime) -> Iterator[dict[str, Any]]:

@@ -248,3 +248,26 @@ def test_a_status_has_one_page(pages: Path) -> None:
     keys = f'error_pages = {{ 404 = "{page}", "403 404" = "{page}" }}'
     [problem] = configuration_problems(TOML.format(keys=keys))
     assert "404 has two pages" in problem
+
+
+def test_a_server_intercepts_for_its_locations(
+    proxy: Proxy, upstream: Upstream, pages: Path
+) -> None:
+    page = str(pages / "404.html")
+    proxy.configure("servers.web", error_pages={"5xx": page}, intercept_errors=True)
+    proxy.location("/", plugins=[("response_headers", {"add_headers": ["X-Mark: 1"]})])
+    upstream.reply("/x", status=500, body=b"details")
+    answer = proxy.get("/x", headers=BROWSER)
+    assert (answer.status, answer.text) == (500, (pages / "404.html").read_text())
+    assert answer.header_all("x-mark") == ["1"]
+
+
+def test_a_replaced_response_is_not_stored(proxy: Proxy, upstream: Upstream, pages: Path) -> None:
+    page = str(pages / "404.html")
+    proxy.location("/", plugins=["cache"], error_pages={"404": page}, intercept_errors=True)
+    proxy.configure("plugins.cache", category="cache")
+    upstream.reply("/x", status=404, headers={"Cache-Control": "max-age=60"})
+    upstream.reply("/y", body=b"found", headers={"Cache-Control": "max-age=60"})
+    assert [proxy.get("/x").text for _ in range(2)] == [(pages / "404.html").read_text()] * 2
+    assert [proxy.get("/y").text for _ in range(2)] == ["found"] * 2
+    assert [one.target for one in upstream.requests] == ["/x", "/x", "/y"]
