@@ -14,6 +14,7 @@ RELEASED: Final = frozenset(
         "pingap-content",
         "pingap-dns",
         "pingap-docker",
+        "pingap-etcd",
         "pingap-grpc-web",
         "pingap-image-optim",
         "pingap-limit",
