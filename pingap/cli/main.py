@@ -5,15 +5,20 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from pingap._version import __version__
 from pingap.build.registry import installed_registry
+from pingap.build.storages import FILES
 from pingap.cli.commands import CommandGroup, expanded
 from pingap.config import TEMPLATE, ConfigError
+from pingap.config.masking import secrets_in
+from pingap.config.storage.interface import scheme_of
 from pingap.host.early_signals import hold_signals, release_signals
+from pingap.host.process_title import hide_arguments
 
 if TYPE_CHECKING:
     from pingap.supervisor.options import ServeOptions
@@ -56,6 +61,11 @@ def main() -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("-c", "--conf", metavar="PATH", help="TOML file, or directory of TOML files.")
+@click.option(
+    "--cache",
+    metavar="DIR",
+    help="Keep a copy of a configuration that is not in files, for a start without it.",
+)
 @click.option("--upstream", metavar="ADDR,..", help="Quick start: proxy to these addresses.")
 @click.option(
     "--addr", metavar="HOST:PORT", help="Quick start: listen here. [127.0.0.1:80, with --cert :443]"
@@ -91,12 +101,15 @@ def command(ctx: click.Context, /, **options: object) -> None:
         _prepare_command(ctx, options)
         return
     origins = _read_environment(options)
+    hide_arguments(secrets_in(str(options["conf"] or "")))
     _refuse_what_is_not_there(options, origins)
     conf, upstream = options["conf"], options["upstream"]
     if conf and upstream:
         raise click.UsageError("--conf and --upstream cannot be used together")
     if not conf and not upstream:
         raise click.UsageError("where is the configuration? Give -c PATH, or --upstream ADDR")
+    if options["cache"] and scheme_of(str(conf or "")) in ("", FILES):
+        raise click.UsageError("--cache is for a configuration that is not in files")
     for name, needed in (
         ("addr", "upstream"),
         ("domain", "upstream"),
@@ -150,6 +163,7 @@ def _run(options: dict[str, Any], log: str) -> None:
     serving = ServeOptions(
         conf=expanded(options["conf"] or ""),
         text="" if options["conf"] else _quick_start(options),
+        cache=str(Path(expanded(options["cache"])).absolute()) if options["cache"] else "",
         log=log,
         threads=options["threads"],
         daemon=options["daemon"],

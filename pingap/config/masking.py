@@ -64,11 +64,22 @@ def redacted(text: str, location: str = "") -> str:
     """
     text = _CREDENTIALS.sub(f"//{MASK}@", text)
     text = _ASSIGNED.sub(rf"\g<1>{MASK}", text)
-    user, _, password = location.partition("://")[2].rpartition("@")[0].partition(":")
-    for secret in (f"{user}:{password}", password, unquote(password)):
-        if secret.strip(":"):
-            text = text.replace(secret, MASK)
+    for secret in secrets_in(location):
+        for written in (secret, unquote(secret)):
+            text = text.replace(written, MASK)
     return text
+
+
+def secrets_in(location: str) -> list[str]:
+    """Return user, password and secret parameters of a URL, as they are written in it."""
+    address, _, query = location.partition("://")[2].partition("?")
+    user_info = address.rpartition("@")[0]
+    found = [user_info, user_info.partition(":")[2]]
+    for parameter in query.split("&"):
+        name, _, value = parameter.partition("=")
+        if sounds_secret(name) and not is_reference(value) and name != "key":  # a file
+            found.append(value)
+    return [secret for secret in found if secret.strip(":")]
 
 
 def _value(key: str, value: Any, models: Models) -> Any:

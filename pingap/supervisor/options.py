@@ -7,8 +7,9 @@ from typing import Final
 
 from pingap.build.loading import read_now
 from pingap.build.storages import place_of, storage_at
-from pingap.config import Snapshot
-from pingap.config.storage.interface import ConfigStorage
+from pingap.config import ConfigError, Problem, Snapshot
+from pingap.config.storage.cache import SnapshotCache
+from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.config.storage.memory import TextStorage
 from pingap.plugins.registry import Registry
 
@@ -22,6 +23,7 @@ class ServeOptions:
 
     :param conf: the value of ``-c``; empty for a configuration that is not in files.
     :param text: that configuration.
+    :param cache: the value of ``--cache``, absolute; empty without a copy of the configuration.
     :param log: the value of ``--log``; empty for standard error.
     :param threads: the value of ``--threads``.
     :param arguments: of the command line, for the process that replaces this one.
@@ -29,6 +31,7 @@ class ServeOptions:
 
     conf: str = ""
     text: str = ""
+    cache: str = ""
     log: str = ""
     threads: int | None = None
     daemon: bool = False
@@ -52,6 +55,30 @@ class ServeOptions:
         :raises ConfigError: it cannot be read.
         """
         return read_now(self.storage(registry), place_of(self.conf) or _QUICK_START)
+
+    @property
+    def snapshot_cache(self) -> SnapshotCache | None:
+        """The copy of the configuration, with ``--cache``."""
+        return SnapshotCache(self.cache, self.conf) if self.cache else None
+
+    def read_at_start(self, registry: Registry) -> Snapshot:
+        """Read the current texts, or those of the copy if their storage cannot be read.
+
+        :raises ConfigError: neither can be read.
+        """
+        try:
+            return self.read(registry)
+        except ConfigError as error:
+            cache = self.snapshot_cache
+            if cache is None:
+                raise
+            (problem,) = error.problems
+            reason = problem.message.removeprefix("cannot be read: ")
+            place = place_of(self.conf)
+            try:
+                return cache.load(reason, place)
+            except StorageError as failure:
+                raise ConfigError([problem, Problem((), str(failure), "--cache")]) from None
 
     @property
     def watches(self) -> bool:

@@ -25,6 +25,7 @@ from pingap.config.changes import changes_between, changes_text
 from pingap.config.file_values import named_files, watched_files
 from pingap.config.problem import dotted
 from pingap.config.restart import needs_restart
+from pingap.config.storage.cache import SnapshotCache
 from pingap.config.storage.interface import ConfigStorage, StorageError
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.time_limit import time_limit
@@ -164,6 +165,8 @@ class Reloader:
             self._notify_failure(f"{which} cannot be served", str(error))
             old.log_files.close_others(old.log_targets)
             raise
+        if (cache := self._options.snapshot_cache) is not None:
+            keep_copy(cache, snapshot)
         self.needs_restart = self._keys_that_wait(config)
         self._tell(old, new, by)
 
@@ -294,6 +297,14 @@ class Reloader:
         self._supervisor.notify("reload_config", f"the configuration was {done}", text, INFO)
         if self.needs_restart:
             log.warning("needs a restart to take effect: %s", ", ".join(self.needs_restart))
+
+
+def keep_copy(cache: SnapshotCache, snapshot: Snapshot) -> None:
+    """Save the configuration that is served for a start without its storage."""
+    try:
+        cache.save(snapshot)
+    except StorageError as error:
+        log.error("no copy of the configuration was saved: %s", error)  # noqa: TRY400
 
 
 async def _wait_for_swap(children: Iterable[Child]) -> None:

@@ -45,6 +45,7 @@ from pingap.supervisor.activation import ActivatedSockets
 from pingap.supervisor.base import Base, StartError
 from pingap.supervisor.master import Master
 from pingap.supervisor.options import ServeOptions
+from pingap.supervisor.reload import keep_copy
 from pingap.supervisor.succession import STARTED_BY, Succession
 from pingap.supervisor.supervisor import Supervisor
 from pingap.supervisor.upgrade import HandOverError, TakeOver, wait_for_sockets
@@ -102,7 +103,7 @@ class _Start:
         self.watch = watch_of_files(self.make_storage()) if options.watches else None
         self.parent: Parent | None = None
         self.take_over: TakeOver | None = None
-        self.config = load_configuration(options.read(self.registry), self.registry)
+        self.config = load_configuration(options.read_at_start(self.registry), self.registry)
         if self.watch is not None:  # before they are used: a change from here on is noticed
             self.watch.watch(watched_files(self.config))
         self.sockets: list[Listening] = []
@@ -118,12 +119,19 @@ class _Start:
         """
         refuse(start_problems(self.config))
         self.account = find_account(self.config.basic)
+        self._check_cache()
         if self.account is not None:
             check_permitted(self.account)
         by_hand = self.options.upgrade and not os.environ.pop(STARTED_BY, "")
         if by_hand and (self.account is None or self.account.is_current):
             # Otherwise it would read files that the configured user cannot read.
             build(self.config, installed_registry(), self.options.log, LogFiles(opens=False))
+
+    def _check_cache(self) -> None:
+        """Refuse a copy that this process, as root, would read, and another user would write."""
+        if self.options.cache and self.account is not None and not self.account.is_current:
+            text = "cannot be used with --cache: start pingap as that user, with User= of systemd"
+            raise ConfigError([self.config.source.problem(("basic", "user"), text)])
 
     def take_sockets(self) -> None:
         """Open the listening sockets, or take them over, as the user who started this process.
@@ -213,6 +221,8 @@ class _Start:
 
     def _ready(self) -> None:
         """Notify all waiting processes that requests are served now."""
+        if (cache := self.options.snapshot_cache) is not None:
+            keep_copy(cache, self.config.snapshot)
         self._report(_announcement(self.config, self.sockets))
         if self.options.daemon:
             self.pid_file.write()

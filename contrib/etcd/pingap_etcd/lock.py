@@ -14,7 +14,7 @@ from pingap import StorageError
 from pingap_etcd.gateway import Gateway
 from pingap_etcd.keys import put, unchanged
 
-log = logging.getLogger("pingap_etcd")
+log = logging.getLogger("pingap.etcd")
 
 PAUSE: Final = 0.5
 """Seconds between two attempts to get a lock that others hold."""

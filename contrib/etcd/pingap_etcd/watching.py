@@ -13,7 +13,7 @@ from pingap_etcd.gateway import Gateway
 from pingap_etcd.keys import below, revision_of
 from pingap_etcd.session import SilentError
 
-log = logging.getLogger("pingap_etcd")
+log = logging.getLogger("pingap.etcd")
 
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,6 +104,15 @@ class Etcd:
         """Return the keys that begin with a text."""
         keys = self.ctl("get", "--prefix", "--keys-only", prefix).split()
         return {key: self.ctl("get", "--print-value-only", key)[:-1] for key in keys}
+
+    def post(self, path: str, body: str, headers: dict[str, str]) -> str:
+        """Make a request to the gateway; return the answer."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("POST", path, body, headers)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
     @property
     def revision(self) -> int:
