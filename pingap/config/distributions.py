@@ -15,6 +15,7 @@ RELEASED: Final = frozenset(
         "pingap-dns",
         "pingap-docker",
         "pingap-etcd",
+        "pingap-formats",
         "pingap-grpc-web",
         "pingap-image-optim",
         "pingap-limit",
@@ -77,7 +78,7 @@ LOCATION_KEYS: Final = {
 STORAGES: Final = {"etcd": "pingap-etcd"}
 """Scheme of ``-c`` -> the distribution that provides it."""
 
-FORMATS: Final = {"hcl": "pingap-hcl", "kdl": "pingap-kdl"}
+FORMATS: Final = {"hcl": "pingap-formats", "kdl": "pingap-formats"}
 """Suffix of configuration files -> the distribution that provides the format."""
 
 INSTANCES: Final = {
