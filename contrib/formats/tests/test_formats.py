@@ -271,7 +271,7 @@ _SCALARS: Any = st.one_of(
     st.sampled_from(["${a}", "$${a}", "%{", "a\nb\n", "  a\n ${x}\n", "EOT\nEOT\n", "\\n\n\n"]),
     st.integers(-(1 << 63), (1 << 63) - 1),
     st.booleans(),
-    st.integers(-(1 << 20), 1 << 20).map(lambda number: number / 16),  # ckdl rounds larger ones
+    st.integers(-(1 << 20), 1 << 20).map(lambda number: number / 16),
 )
 _KEYS = st.sampled_from(["a", "b_c", "plugins", "location", "addrs", "headers", "d-e"])
 _VALUES = st.recursive(
