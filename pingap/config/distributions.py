@@ -12,6 +12,7 @@ RELEASED: Final = frozenset(
         "pingap-cache",
         "pingap-compression",
         "pingap-content",
+        "pingap-convert",
         "pingap-dns",
         "pingap-docker",
         "pingap-etcd",

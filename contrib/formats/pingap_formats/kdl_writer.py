@@ -1,4 +1,4 @@
-"""Writes tables of the configuration as KDL 2. (ckdl can write, too, but rounds numbers.)"""
+"""Writes tables of the configuration as KDL 2; ckdl can write, too, but rounds numbers."""
 
 from __future__ import annotations
 
