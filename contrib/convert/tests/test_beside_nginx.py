@@ -137,7 +137,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     for name in (
         *("www/index.html", "www/a.txt", "www/sub/start.html", "www/404.html", "other/b.txt"),
         *("www/strict/x.txt", "www/closed/x.txt", "www/local/x.txt", "www/not-local/x.txt"),
-        *("www/users/x.txt", "www/limited"),
+        *("www/users/x.txt", "www/limited/x.txt"),
     ):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,4 +161,4 @@ def test_files_and_access(files: Pair, path: str) -> None:
 
 def test_limits(files: Pair) -> None:
     for _ in range(5):
-        files.compare("/limited")
+        files.compare("/limited/x.txt")

@@ -247,7 +247,9 @@ class _Http:
         first, last = prefixes, prefixes[:0]
         if found["~"]:
             first, last = self._split(prefixes, found["^~"])
+        exact = {text for text, _ in found["="]}
         order = [(f"={text}", one) for text, one in found["="]]
+        order += [(f"={text}", one) for text, one in _without_slash(prefixes) if text not in exact]
         order += [(text, one) for text, one in first]
         order += [(f"~{text}", one) for text, one in found["~"]]
         order += [(text, one) for text, one in last]
@@ -310,6 +312,19 @@ class _Http:
     def _mention(self, scope: Scope) -> None:
         for one in scope.unused():
             self._result.leave_out(one.place, one.name, "there is no equivalent")
+
+
+def _without_slash(
+    prefixes: list[tuple[str, Directive]],
+) -> Iterator[tuple[str, Directive]]:
+    """Yield redirects to prefixes with a slash at their end, which nginx makes if a backend answers there."""
+    known = {text for text, _ in prefixes}
+    for text, one in prefixes:
+        bare = text.removesuffix("/")
+        has_backend = any(inner.name == "proxy_pass" for inner in one.block or ())
+        if bare and bare != text and bare not in known and has_backend:
+            answer = Directive("return", ["301", text], one.place)
+            yield bare, Directive("location", ["=", bare], one.place, [answer])
 
 
 def _address(text: str) -> str:

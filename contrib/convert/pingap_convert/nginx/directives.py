@@ -12,14 +12,18 @@ import crossplane  # type: ignore[import-untyped]
 from pingap_convert.result import ConversionError, Place
 
 IGNORED: Final = frozenset(
-    [
+    {
         "aio",
+        "client_body_buffer_size",
+        "client_body_temp_path",
+        "client_header_buffer_size",
         "daemon",
         "default_type",
         "directio",
         "env",
         "error_log",
         "events",
+        "fastcgi_temp_path",
         "gzip_buffers",
         "gzip_disable",
         "gzip_http_version",
@@ -30,8 +34,6 @@ IGNORED: Final = frozenset(
         "keepalive",
         "keepalive_time",
         "large_client_header_buffers",
-        "client_body_buffer_size",
-        "client_header_buffer_size",
         "load_module",
         "lock_file",
         "log_not_found",
@@ -51,7 +53,9 @@ IGNORED: Final = frozenset(
         "proxy_http_version",
         "proxy_request_buffering",
         "proxy_ssl_session_reuse",
+        "proxy_temp_path",
         "reset_timedout_connection",
+        "scgi_temp_path",
         "sendfile",
         "sendfile_max_chunk",
         "server_names_hash_bucket_size",
@@ -71,6 +75,7 @@ IGNORED: Final = frozenset(
         "types_hash_max_size",
         "use",
         "user",
+        "uwsgi_temp_path",
         "variables_hash_bucket_size",
         "variables_hash_max_size",
         "worker_connections",
@@ -78,7 +83,7 @@ IGNORED: Final = frozenset(
         "worker_priority",
         "worker_rlimit_nofile",
         "zone",
-    ]
+    }
 )
 """Directives that tune nginx itself, or have no counterpart that clients would notice."""
 
