@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,12 +37,14 @@ def convert(paths: Sequence[Path], source: str | None, target: str, output: Path
     What has no equivalent is listed with its file and line, and the exit code is 1; the rest can be served. Access that is
     restricted in a way that cannot be converted is closed: its requests get 403.
     """
-    result = Result()
+    result = Result(output=output)
     try:
         for path in paths:
             _read(path, source or _format_of(path), result)
         text = WRITERS[target](result.ordered())
         _write(text, output)
+        for path, content in result.files.items():
+            _create(path, content, 0o600)
     except (ConversionError, ValueError) as error:
         click.echo(str(error), err=True)
         sys.exit(2)
@@ -74,11 +77,16 @@ def _write(text: str, output: Path | None) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
+    _create(output, text, 0o666)
+
+
+def _create(path: Path, text: str, mode: int) -> None:
     try:
-        with output.open("x", encoding="utf-8") as file:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise ConversionError(f"{output}: cannot be created: {error.strerror}") from None
+        raise ConversionError(f"{path}: cannot be created: {error.strerror}") from None
 
 
 @hookimpl

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import re2
@@ -42,6 +43,9 @@ class Result:
 
     tables: dict[str, Any] = field(default_factory=dict)
     left_out: list[tuple[Place, str]] = field(default_factory=list)
+    output: Path | None = None
+    """Where the configuration will be written; files that it names are written beside it."""
+    files: dict[Path, str] = field(default_factory=dict)
 
     def leave_out(self, place: Place, what: str, why: str) -> None:
         """Record that something is not in the tables."""
@@ -59,6 +63,14 @@ class Result:
             number += 1
         items[found] = table
         return found
+
+    def add_file(self, name: str, content: str) -> Path | None:
+        """Add a file that the configuration names, and return its path; None without an output."""
+        if self.output is None:
+            return None
+        path = Path(f"{self.output.absolute()}.{_OTHER.sub('_', name)}")
+        self.files[path] = content
+        return path
 
     def ordered(self) -> dict[str, Any]:
         """Return the tables, without empty sections, in the order of the manual."""

@@ -73,6 +73,9 @@ class _Http:
         for server in servers:
             self._server(server)
         for address, table in self._servers.items():
+            if not table.get("global_certificates"):
+                for key in [key for key in table if key.startswith("tls_")]:
+                    del table[key]
             self._result.add("servers", f"listen_{address.replace('0.0.0.0:', '')}", table)
         for one in self._scope.unused():
             self._result.leave_out(one.place, one.name, "there is no equivalent")

@@ -141,7 +141,7 @@ def read_nginx(path: Path) -> list[Directive]:
     if not path.is_file():
         raise ConversionError(f"{path}: cannot be read: there is no such file")
     read = crossplane.parse(
-        str(path), combine=True, check_ctx=False, check_args=False, comments=False
+        str(path), combine=True, check_ctx=False, check_args=True, comments=False
     )
     if read["errors"]:
         lines = [_message(error) for error in read["errors"]]
