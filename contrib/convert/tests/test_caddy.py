@@ -183,6 +183,37 @@ def test_what_is_closed(tmp_path: Path) -> None:
     assert "path" not in first
 
 
+def test_refusals_that_cannot_be_converted_refuse_everything(tmp_path: Path) -> None:
+    text = """:80 {
+	bind 127.0.0.1
+	@strangers not remote_ip 10.0.0.0/8
+	abort @strangers
+	handle @strangers {
+		respond /x 403
+	}
+	respond hello
+}
+"""
+    result = converted(tmp_path, text)
+    assert reasons(result) == [
+        "3: @strangers: not remote_ip 10.0.0.0/8 cannot be converted",
+        "4: abort: its matcher @strangers cannot be converted, so everything gets 403",
+        "5: handle: its matcher @strangers cannot be converted, so everything gets 403",
+    ]
+    (server,) = result.tables["servers"].values()
+    assert server["addr"] == "127.0.0.1:80"
+    first, *_ = sorted(result.tables["locations"].values(), key=lambda one: -one["weight"])
+    assert result.tables["plugins"][first["plugins"][0]]["status"] == 403
+
+
+def test_client_certificates_that_cannot_be_converted_close_the_site(tmp_path: Path) -> None:
+    text = "https://a.test {\n tls {\n  client_auth {\n   mode require\n  }\n }\n respond hi\n}\n"
+    result = converted(tmp_path, text)
+    assert "3: tls client_auth: so all requests get 403" in reasons(result)
+    first, *_ = sorted(result.tables["locations"].values(), key=lambda one: -one["weight"])
+    assert result.tables["plugins"][first["plugins"][0]]["status"] == 403
+
+
 def test_imports(tmp_path: Path) -> None:
     (tmp_path / "sites").mkdir()
     (tmp_path / "sites" / "a.caddy").write_text("http://a.test {\n import ../common\n}\n")

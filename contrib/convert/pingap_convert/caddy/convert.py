@@ -68,11 +68,29 @@ class _Sites:
             elif encrypted and scheme is None and port is None:
                 self._redirect_to_https(host)
             at = port or self._ports["https" if encrypted else "http"]
-            by_listener.setdefault((f"0.0.0.0:{at}", encrypted), []).append(host)
+            for interface in self._interfaces(body):
+                by_listener.setdefault((f"{interface}:{at}", encrypted), []).append(host)
         label = next((one for hosts in by_listener.values() for one in hosts if one), "site")
         for (address, encrypted), hosts in by_listener.items():
             server = self._server(address, encrypted, body)
-            self._add_locations(Site(body, label, self._result), server, hosts)
+            site = Site(body, label, self._result)
+            if self._has_client_auth(body):
+                site.close()
+            self._add_locations(site, server, hosts)
+
+    def _interfaces(self, body: list[Segment]) -> list[str]:
+        found = [word for one in body if one.name == "bind" for word in one.words[1:]]
+        return [f"[{one}]" if ":" in one else one for one in found] or ["0.0.0.0"]  # noqa: S104
+
+    def _has_client_auth(self, body: list[Segment]) -> bool:
+        """Return whether clients need certificates; all options of ``tls`` are left out."""
+        found = False
+        for option in [option for one in body if one.name == "tls" for option in one.block or []]:
+            is_guard = option.name == "client_auth"
+            why = "so all requests get 403" if is_guard else "there is no equivalent"
+            self._result.leave_out(option.place, f"tls {option.name}", why)
+            found = found or is_guard
+        return found
 
     def _add_locations(self, site: Site, server: Table, hosts: list[str]) -> None:
         base, wanted = _HOST_STEP, [one for one in hosts if one]

@@ -55,6 +55,14 @@ class Item:
     strip: str
 
 
+def _restricts(segment: Segment) -> bool:
+    """Return whether a directive refuses some requests: without it, more would be let in."""
+    if segment.name in GUARDS or segment.name in ("abort", "error"):
+        return True
+    refuses = segment.name == "respond" and any(one[:1] in "45" for one in segment.words[1:])
+    return refuses or any(map(_restricts, segment.block or ()))
+
+
 class Site:
     """The locations of a site.
 
@@ -70,6 +78,10 @@ class Site:
         self._closed: list[Matcher] = []
         self._blocks = 0
         self._collect(body, Matcher(), (), (), "")
+
+    def close(self) -> None:
+        """Refuse all requests."""
+        self._closed.append(Matcher())
 
     def locations(self) -> list[tuple[str, Table]]:
         """Return name and table of each location, in the order in which they have to be tried."""
@@ -114,7 +126,7 @@ class Site:
         name = segment.name
         if matcher is None:
             why = f"its matcher {segment.words[1]} cannot be converted"
-            if name in GUARDS:
+            if _restricts(segment):
                 why += ", so everything gets 403"
                 self._closed.append(outer)
             self._result.leave_out(segment.place, name, why)

@@ -35,6 +35,9 @@ class Answers:
         :param name: of the location.
         :param path: as nginx has it, with its modifier.
         """
+        if scope.here("internal"):  # for clients, it does not exist
+            self._answer(table, name, {"status": 404})
+            return
         for one in scope.here("return"):
             self.add_return(one, table, name)
             return

@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pingap_convert.nginx.answers import Answers
 from pingap_convert.nginx.directives import Directive, Scope, read_nginx
-from pingap_convert.nginx.plugins import Plugins
+from pingap_convert.nginx.plugins import Plugins, is_to_https, restricts
 from pingap_convert.nginx.upstreams import Upstreams
 from pingap_convert.nginx.values import duration, size
-from pingap_convert.result import Result, Table, is_supported_regex
+from pingap_convert.result import ConversionError, Result, Table, is_supported_regex
 
 _HOST_STEP: Final = 10_000
 _LOCATION_STEP: Final = 100
 _MOST_HOSTS: Final = 99
 """Weights: a kind of host has 10 000, of which each of its hosts has 100 for its locations."""
 _HOST_RANKS: Final = {"exact": 5, "before": 4, "after": 3, "regex": 2, "any": 1}
+_LOOK_AROUND: Final = re.compile(r"\(\?<?[!=][^()]*\)")
 _VERSIONS: Final = {"TLSv1.1": "tlsv1.1", "TLSv1.2": "tlsv1.2", "TLSv1.3": "tlsv1.3"}
 _TIMES: Final = {
     "client_header_timeout": "head_read_timeout",
@@ -62,6 +63,7 @@ class _Http:
         self._defaults: dict[str, Directive] = {}
         self._at: dict[str, list[Directive]] = {}
         self._regexes = 0
+        self._parents: dict[int, Scope] = {}
 
     def convert(self) -> None:
         servers = self._scope.here("server")
@@ -150,6 +152,7 @@ class _Http:
             self._result.leave_out(
                 log.place, "access_log", "lines are written to the log of pingap; see --log"
             )
+        self._verify_clients(scope, table)
         versions = [version for one in scope.all("ssl_protocols") for version in one.args]
         known = sorted(_VERSIONS[version] for version in versions if version in _VERSIONS)
         if known:
@@ -158,6 +161,16 @@ class _Http:
             table["tls_cipher_list"] = ciphers
         self._servers[address] = table
         return table
+
+    def _verify_clients(self, scope: Scope, table: Table) -> None:
+        verify, authority = scope.last("ssl_verify_client"), scope.last("ssl_client_certificate")
+        if verify is None or verify.args != ["on"]:
+            return
+        if authority is None or not Path(authority.args[0]).is_file():
+            raise ConversionError(
+                f"{verify.place.file}:{verify.place.line}: ssl_verify_client: its ssl_client_certificate does not exist here"
+            )
+        table["tls_verify_client"], table["tls_client_ca"] = "require", authority.args[0]
 
     def _certificate(self, scope: Scope, names: list[str], label: str, is_default: bool) -> bool:
         cert, key = scope.last("ssl_certificate"), scope.last("ssl_certificate_key")
@@ -230,22 +243,13 @@ class _Http:
             yield "", scope
             return
         found: dict[str, list[tuple[str, Directive]]] = {"=": [], "^~": [], "~": [], "": []}
-        for one in scope.here("location"):
+        for inside, one in self._listed(scope):
             modifier, text = (one.args[0], one.args[1]) if len(one.args) > 1 else ("", one.args[0])
-            if not modifier and text.startswith("@"):
-                self._result.leave_out(
-                    one.place, f"location {text}", "there are no named locations"
-                )
-                continue
             if modifier in ("~", "~*"):
                 text = f"(?i){text}" if modifier == "~*" else text
-                if not is_supported_regex(text):
-                    self._result.leave_out(
-                        one.place, f"location {' '.join(one.args)}", "not a supported regex"
-                    )
-                    continue
                 modifier = "~"
             found[modifier].append((text, one))
+            self._parents[id(one)] = inside
         prefixes = sorted(found["^~"] + found[""], key=lambda one: -len(one[0]))
         first, last = prefixes, prefixes[:0]
         if found["~"]:
@@ -257,9 +261,42 @@ class _Http:
         order += [(f"~{text}", one) for text, one in found["~"]]
         order += [(text, one) for text, one in last]
         for path, one in order:
-            yield path, Scope(one.block or [], scope)
+            yield path, Scope(one.block or [], self._parents.get(id(one), scope))
         if not any(path == "/" for path, _ in order):
             yield "", scope  # nginx does not look into other servers
+
+    def _listed(self, scope: Scope) -> Iterator[tuple[Scope, Directive]]:
+        """Yield the locations of a block that can be converted, and those inside of them."""
+        for one in scope.here("location"):
+            text, shown = one.args[-1], f"location {' '.join(one.args)}"
+            is_regex = one.args[0] in ("~", "~*")
+            if text.startswith("@"):
+                self._result.leave_out(one.place, shown, "there are no named locations")
+            elif is_regex and not is_supported_regex(text):
+                yield from self._unsupported(scope, one, shown)
+            else:
+                yield scope, one
+                inner = [
+                    x
+                    for x in one.block or ()
+                    if x.name == "location" and x.args[0] not in ("~", "~*")
+                ]
+                yield from self._listed(Scope(inner, Scope(one.block or [], scope)))
+
+    def _unsupported(
+        self, scope: Scope, one: Directive, shown: str
+    ) -> Iterator[tuple[Scope, Directive]]:
+        """Leave out a location; what it refuses is refused for all paths that are like it."""
+        why = "not a supported regex"
+        if restricts(one):
+            wider = _LOOK_AROUND.sub("", one.args[-1])
+            args = ["~*", wider] if is_supported_regex(wider) else ["^~", "/"]
+            why += f", so all paths like {args[1]} get 403"
+            yield (
+                scope,
+                Directive("location", args, one.place, [Directive("return", ["403"], one.place)]),
+            )
+        self._result.leave_out(one.place, shown, why)
 
     def _split(
         self, prefixes: list[tuple[str, Directive]], strong: list[tuple[str, Directive]]
@@ -292,25 +329,13 @@ class _Http:
 
     def _add_redirect(self, scope: Scope, table: Table) -> None:
         """Convert the ``if`` with which http is redirected to https; others are left out."""
-        conditions = [one for one in scope.all("if") if one.block]
-        for one in conditions:
-            inner = Scope(one.block or [], scope)
-            text = " ".join(one.args)
-            returns = [" ".join(x.args) for x in inner.here("return")]
-            if (
-                text in ("$scheme = http", "$scheme != https", "$https = ")
-                and returns
-                and returns[0]
-                in ("301 https://$host$request_uri", "301 https://$server_name$request_uri")
-            ):
-                plugin: dict[str, Any] = {
-                    "category": "redirect",
-                    "http_to_https": True,
-                    "status": 301,
-                }
+        for one in scope.all("if"):
+            if is_to_https(one):
+                plugin: Table = {"category": "redirect", "http_to_https": True, "status": 301}
                 table["plugins"].append(self._result.add("plugins", "to_https", plugin))
-            else:
-                self._result.leave_out(one.place, f"if ({text})", "conditions are not converted")
+            elif not restricts(one):
+                text = " ".join(one.args)
+                self._result.leave_out(one.place, f"if {text}", "conditions are not converted")
 
     def _mention(self, scope: Scope) -> None:
         for one in scope.unused():

@@ -17,6 +17,7 @@ _RATE: Final = re.compile(r"(\d+)r/([sm])")
 _UNITS: Final = {"s": "second", "m": "minute"}
 _CLOSED: Final = ("auth_request", "auth_jwt", "limit_except", "secure_link", "valid_referers")
 """Directives that restrict access and have no equivalent."""
+_RESTRICTIONS: Final = frozenset({"allow", "auth_basic", "deny", "internal", *_CLOSED})
 _KEYS: Final = {
     "$binary_remote_addr": {"tag": "ip"},
     "$remote_addr": {"tag": "ip"},
@@ -24,6 +25,31 @@ _KEYS: Final = {
     "$server_name": {"tag": "host"},
     "$uri": {"tag": "path"},
 }
+
+
+def restricts(directive: Directive) -> bool:
+    """Return whether a block refuses some requests: without it, more would be let in."""
+    for one in directive.block or ():
+        refuses = one.name == "return" and one.args and one.args[0].startswith("4")
+        if refuses or one.name in _RESTRICTIONS or restricts(one):
+            return True
+    return False
+
+
+def _nested_expressions(scope: Scope) -> list[Directive]:
+    """Return the regular expressions inside of a location; other nested locations are converted."""
+    around = scope.parent.directives if scope.parent else []
+    if not any(one.name == "location" for one in around):
+        return []  # of a server
+    return [one for one in scope.here("location") if one.args[0] in ("~", "~*")]
+
+
+def is_to_https(directive: Directive) -> bool:
+    """Return whether an ``if`` redirects http to https."""
+    returns = [" ".join(one.args) for one in directive.block or () if one.name == "return"]
+    targets = ("301 https://$host$request_uri", "301 https://$server_name$request_uri")
+    condition = " ".join(directive.args) in ("$scheme = http", "$scheme != https", "$https = ")
+    return condition and returns[:1] != [] and returns[0] in targets
 
 
 class Plugins:
@@ -45,10 +71,20 @@ class Plugins:
 
     def _guards(self, scope: Scope, name: str) -> Iterator[str]:
         reasons = [one for kind in _CLOSED for one in scope.all(kind)]
+        reasons += [
+            one
+            for one in scope.all("ssl_verify_client")
+            if one.args != ["on"] and one.args != ["off"]
+        ]
         for one in reasons:
             self._result.leave_out(
                 one.place, one.name, "there is no equivalent, so all requests get 403"
             )
+        for one in [*scope.all("if"), *_nested_expressions(scope)]:
+            if restricts(one) and not is_to_https(one):
+                reasons.append(one)
+                why = "it refuses requests in a way that cannot be converted, so all get 403"
+                self._result.leave_out(one.place, f"{one.name} {' '.join(one.args)}", why)
         satisfy = scope.last("satisfy")
         if satisfy and satisfy.args == ["any"]:
             reasons.append(satisfy)
