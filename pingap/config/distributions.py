@@ -13,6 +13,7 @@ RELEASED: Final = frozenset(
         "pingap-cache",
         "pingap-compression",
         "pingap-content",
+        "pingap-convert",
         "pingap-dns",
         "pingap-docker",
         "pingap-etcd",

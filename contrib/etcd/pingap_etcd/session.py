@@ -160,7 +160,12 @@ class Session:
             ) from None
         except httpcore.ReadTimeout:
             raise SilentError from None
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.TimeoutException,
+            OSError,  # TLS 1.3: a certificate is refused after the handshake, which httpcore passes on
+        ) as error:
             raise UnreachableError(f"{self._endpoint}: {_reason(error)}") from None
 
 

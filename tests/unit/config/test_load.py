@@ -188,7 +188,7 @@ def test_an_empty_directory_is_a_problem(conf, tmp_path):
 def test_other_formats_are_named(conf, tmp_path, suffix):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / f"a.{suffix}").write_text("")
-    needed = f"needs the distribution pingap-{suffix}, which this release does not contain yet"
+    needed = "needs the distribution pingap-formats, which is part of this release: install it, too"
     assert problems("other") == [f"other/a.{suffix}: {needed}"]
     assert problems(f"other/a.{suffix}") == [f"other/a.{suffix}: {needed}"]
 

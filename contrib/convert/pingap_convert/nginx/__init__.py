@@ -1,0 +1,1 @@
+"""Converts nginx.conf."""
