@@ -114,6 +114,37 @@ def test_any_key_of_locations_and_upstreams() -> None:
     assert config.upstreams["a"].verify_cert is False
 
 
+def test_a_container_with_several_locations() -> None:
+    minio = container("minio", network="proxy")
+    minio["Labels"] |= {
+        "pingap.host": "s3.example",
+        "pingap.port": "9000",
+        "pingap.1.host": "console.example",
+        "pingap.1.port": "9001",
+        "pingap.1.upstream.read_timeout": "5m",
+    }
+    minio["NetworkSettings"]["Networks"]["inner"] = {"IPAddress": "10.9.9.9"}
+    config = load(minio)
+    assert config.warnings == []
+    assert {name: one.addrs for name, one in config.upstreams.items()} == {
+        "minio": ("10.0.0.2:9000 1",),
+        "minio-1": ("10.0.0.2:9001 1",),
+    }
+    assert config.locations["minio-1"].host == "console.example"
+    minio["Labels"]["pingap.1.plugins"] = "nothing"
+    config = load(minio)
+    assert list(config.locations) == ["minio"]
+    (warning,) = map(str, config.warnings[:1])
+    assert warning.startswith('container "minio" (1): label pingap.1.plugins: no plugin block')
+    del minio["Labels"]["pingap.1.plugins"]
+    minio["Labels"]["pingap.1.port"] = "x"
+    assert told(minio)[0].startswith('container "minio" (1): label pingap.1.port: found "x"')
+    minio["Labels"] = {"pingap.7.host": "x", "pingap.enable": "true"}
+    assert list(load(minio).locations) == ["minio-7"]
+    minio["Labels"] = {"pingap.1.enable": "true", "pingap.1.host": "x"}
+    assert told(minio)[0].startswith('container "minio" (1): label pingap.1.enable: ')
+
+
 def test_the_network_is_chosen() -> None:
     one = container("a", host="x", network="proxy")
     one["NetworkSettings"]["Networks"]["inner"] = {"IPAddress": "10.9.9.9"}
