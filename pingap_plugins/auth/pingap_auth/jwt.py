@@ -275,8 +275,8 @@ class Jwt(Guard):
         self, token: bytes, request: Request, ctx: RequestContext
     ) -> Response | None:
         assert self._issuer is not None
-        await self._issuer.refresh()
-        if self._issuer.keys is None:
+        has_waited = await self._issuer.refresh()
+        if self._issuer.keys is None or not has_waited:
             self.count("no keys", ctx)
             response = Response(503, _NO_KEYS)
             response.headers.append(_RETRY_AFTER)
@@ -295,6 +295,7 @@ class Jwt(Guard):
         self, error: TokenError, request: Request, ctx: RequestContext
     ) -> Response | Awaitable[Response]:
         if self._has_secret and isinstance(error, MalformedTokenError | ExpiredTokenError):
+            self._clients.record(ctx.client_ip(request))
             self.count(error.reason, ctx)
             text = _EXPIRED if isinstance(error, ExpiredTokenError) else _FORMAT
             return _answer(text, _CHALLENGE_INVALID)

@@ -59,6 +59,8 @@ class StrangeProvider:
         self.issuer = f"http://{server.addr}"
         self.claims: dict[str, Any] = {}
         self.answer: dict[str, Any] = {}
+        self.more: dict[str, Any] = {}
+        """What its description says besides."""
         self.body: bytes | None = None
         self.status = 200
         self.nonce = ""
@@ -79,6 +81,7 @@ class StrangeProvider:
                     "authorization_endpoint": f"{self.issuer}/authorize",
                     "token_endpoint": f"{self.issuer}/token",
                     "jwks_uri": f"{self.issuer}/keys",
+                    **self.more,
                 }
             ).encode()
         )

@@ -274,6 +274,15 @@ def test_all_waiting_requests_share_one_fetch(trusting: Proxy, issuer: IssuerSit
     assert issuer.asked == 1
 
 
+def test_only_so_many_requests_wait_for_keys(
+    trusting: Proxy, issuer: IssuerSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pingap_auth.tokens.issuer.MOST_WAITING", 0)
+    answer = trusting.get("/", headers=bearer(by_key(soon())))
+    assert told(answer) == (503, "The keys of the issuer are not available")
+    assert answer.headers["Retry-After"] == "5"
+
+
 def test_a_new_key_is_fetched_when_a_token_needs_it(
     trusting: Proxy, issuer: IssuerSite, clock: Any
 ) -> None:

@@ -126,6 +126,29 @@ def test_headers_of_a_session_cannot_be_forged(
         assert "root" not in str(request.headers)
 
 
+def test_a_provider_that_promises_its_name_has_to_send_it(
+    start: Callable[..., StrangeSite], provider: StrangeProvider
+) -> None:
+    """An attacker who mixes up two providers leaves ``iss`` out (RFC 9207)."""
+    provider.more = {"authorization_response_iss_parameter_supported": True}
+    site, browser = start(), Browser()
+    assert told(site.log_in(browser)) == FAILED
+    for named in ("https://evil.example", f"{provider.issuer}/", ""):
+        assert told(browser.get(f"{site.callback(browser)}&iss={named}")) == FAILED
+    assert browser.get(f"{site.callback(browser)}&iss={provider.issuer}").status == 303
+
+
+def test_logins_that_never_end_leave_room_for_one_that_does(
+    start: Callable[..., StrangeSite],
+) -> None:
+    """A page that reloads itself begins logins for as long as nobody looks at it."""
+    site, browser = start(), Browser()
+    for number in range(200):
+        site.callback(browser, f"/{number}?{'x' * 500}")
+    assert len(browser.cookies) <= 32
+    assert site.log_in(browser).status == 303
+
+
 def test_cookies_in_several_fields(start: Callable[..., StrangeSite], upstream: Upstream) -> None:
     """Each is found, none reaches the upstream, and the others do."""
     site, browser = start(), Browser()

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from limits import RateLimitItem, parse_many
+
+_NO_INTERVAL: Final = re.compile(r"(/|per)\s*0+\s*[a-z]", re.IGNORECASE)
+"""``limits`` reads ``5/0 minutes`` as ``5/minute``."""
 
 
 class Rate(RateLimitItem):
@@ -36,6 +42,6 @@ def parse_rate(text: str) -> Rate:
         found = parse_many(text)
     except ValueError:
         found = []
-    if len(found) != 1:
+    if len(found) != 1 or _NO_INTERVAL.search(text):
         raise ValueError(f'found "{text}", expected a rate such as "100/minute" or "5 per 2 hours"')
     return Rate(found[0].amount, found[0].get_expiry())

@@ -145,6 +145,12 @@ def test_rates(text: str, amount: int, seconds: float) -> None:
     assert (rate.amount, rate.get_expiry()) == (amount, seconds)
 
 
+@pytest.mark.parametrize("text", ["5/0 minutes", "5/fortnight", "1/second; 5/minute", ""])
+def test_what_is_no_rate(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a rate such as"):
+        parse_rate(text)
+
+
 @pytest.mark.parametrize(
     ("by", "told"),
     [

@@ -14,6 +14,8 @@ from urllib.parse import urlencode
 
 LOGIN_SECONDS: Final = 900.0
 """How long a user may take at the provider."""
+MOST_LOGINS: Final = 32
+"""Logins of one browser that can be on their way."""
 LONGEST_TARGET: Final = 1500
 """Characters of a target to which a login leads back; a longer one leads to ``/``."""
 
@@ -77,5 +79,9 @@ class Login:
 
 
 def cookie_suffix(state: str) -> str:
-    """Return what distinguishes the cookies of several logins at a time, as in several tabs."""
-    return sha256(state.encode()).hexdigest()[:8]
+    """Return what distinguishes the cookies of several logins at a time, as in several tabs.
+
+    There are ``MOST_LOGINS`` of them: a page that begins logins for ever would otherwise fill the head of
+    the request that ends one.
+    """
+    return f"{sha256(state.encode()).digest()[0] % MOST_LOGINS:02x}"

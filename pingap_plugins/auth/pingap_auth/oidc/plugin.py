@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import logging
 import string
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
@@ -206,8 +206,8 @@ class Oidc(Guard):
         is_https = ctx.scheme(request) == "https"
         cookie = self._login_cookie(state, is_https)
         login = self._login(request, cookie.name, state)
-        issuers = parameters.get_all("iss")  # RFC 9207
-        if request.method != "GET" or login is None or issuers not in ([], [self._settings.issuer]):
+        is_from_issuer = self._is_from_issuer(parameters.get_all("iss"))
+        if request.method != "GET" or login is None or not is_from_issuer:
             return self._login_failed("state", request, ctx)
         if not code:
             log.info("oidc: the provider has refused a login")
@@ -217,6 +217,13 @@ class Oidc(Guard):
         if response.status != 503:  # otherwise the user may try again
             response.headers.append(cookie.delete())
         return response
+
+    def _is_from_issuer(self, names: Sequence[str]) -> bool:
+        """Return whether a redirect to the callback is from the provider (RFC 9207, section 2.4)."""
+        if not names:
+            found = self._provider.endpoints
+            return found is None or not found.names_itself
+        return list(names) == [self._settings.issuer]
 
     def _login(self, request: Request, name: str, state: str) -> Login | None:
         sent = request.cookies.get_all(name)

@@ -51,6 +51,7 @@ class Endpoints:
     """What the discovery document says.
 
     :param posts_secret: the provider takes the secret only in the body of a request.
+    :param names_itself: each of its redirects to the callback has ``iss`` (RFC 9207).
     """
 
     authorization: str
@@ -58,6 +59,7 @@ class Endpoints:
     jwks: str
     end_session: str
     posts_secret: bool
+    names_itself: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def endpoints(document: bytes, issuer: str) -> Endpoints:
         url("jwks_uri"),
         url("end_session_endpoint", needed=False),
         "client_secret_basic" not in methods and "client_secret_post" in methods,
+        found.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
@@ -283,7 +286,9 @@ class Provider:
         assert self._keys is not None
         for again in (False, True):
             if self._keys.keys is None or again:
-                await self._keys.refresh()
+                has_waited = await self._keys.refresh()
+                if not has_waited:
+                    raise ProviderAwayError("too many logins wait for the keys")
             if self._keys.keys is None:
                 raise UnknownKeyError("no keys")
             try:

@@ -19,6 +19,8 @@ log = logging.getLogger("pingap")
 LONGEST_DOCUMENT: Final = 60 * 1024
 """Bytes of a JWKS document; a message between workers has at most 64 KiB."""
 FETCH_SECONDS: Final = 10.0
+MOST_WAITING: Final = 1000
+"""Requests that wait for newer keys at a time, in each worker; further ones are told to come back."""
 PAUSE_SECONDS: Final = 10.0
 """After a successful fetch, tokens with unknown keys cause no other one for this time."""
 LONGEST_PAUSE: Final = 60.0
@@ -50,7 +52,7 @@ class Issuer:
         self._url, self._ttl, self._tls = url, max(ttl, _TICK), tls
         self._topic = f"pingap_auth/jwks/{sha256(url.encode()).hexdigest()[:32]}"
         self._fetched_at = 0.0  # of Unix time, as different processes compare it
-        self._failures = 0
+        self._failures = self._waiting = 0
         self._refreshing: anyio.Event | None = None
 
     async def start(self, tasks: BackgroundTasks, worker: Worker) -> None:
@@ -61,14 +63,24 @@ class Issuer:
         tasks.start_service(self._listen)
         tasks.start_service(self._stay_fresh)
 
-    async def refresh(self) -> None:
-        """Return when newer keys are there, if that is possible now. Takes at most ``FETCH_SECONDS``."""
+    async def refresh(self) -> bool:
+        """Return when newer keys are there, if that is possible now. Takes at most ``FETCH_SECONDS``.
+
+        :returns: False if too many others are waiting already.
+        """
+        if self._waiting >= MOST_WAITING:
+            return False
         if self._refreshing is None:
             self._refreshing = anyio.Event()
             # A task of its own: the client for which it was started may leave.
             self._tasks.start_soon(self._refresh, self._refreshing)
-        with anyio.move_on_after(FETCH_SECONDS + _TICK):
-            await self._refreshing.wait()
+        self._waiting += 1
+        try:
+            with anyio.move_on_after(FETCH_SECONDS + _TICK):
+                await self._refreshing.wait()
+        finally:
+            self._waiting -= 1
+        return True
 
     async def _refresh(self, done: anyio.Event) -> None:
         try:
