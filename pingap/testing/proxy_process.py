@@ -32,6 +32,7 @@ class ProxyProcess:
     :param folder: a directory for the configuration, the log and the state of plugins; it is made if it does not
         exist, and a later process may use it again.
     :param arguments: of the command, such as ``"--threads", "2"``.
+    :param location: the value of ``-c`` if the configuration is elsewhere, such as in a storage.
     :param env: further environment variables.
     :param program: the command, with its first arguments; by default ``pingap`` of this Python.
     :param start_seconds: how long it may take to start.
@@ -43,6 +44,7 @@ class ProxyProcess:
         toml: str,
         folder: Path,
         *arguments: str,
+        location: str = "",
         env: Mapping[str, str] | None = None,
         program: Sequence[str] = (sys.executable, "-m", "pingap"),
         start_seconds: float = 20,
@@ -53,7 +55,13 @@ class ProxyProcess:
         """The file with the configuration."""
         self.conf.write_text(toml)
         self.log_path = folder / "pingap.log"
-        command = [*program, "-c", str(self.conf), "--log", f"{self.log_path}?rolling=never"]
+        command = [
+            *program,
+            "-c",
+            location or str(self.conf),
+            "--log",
+            f"{self.log_path}?rolling=never",
+        ]
         self.process = subprocess.Popen(  # noqa: S603 - the command of the test
             [*command, *arguments],
             stderr=subprocess.PIPE,
