@@ -17,6 +17,7 @@ from pingap.client import (
     SideCallStream,
     http_client,
 )
+from pingap.config.editing.documents import Layout as ConfigLayout
 from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret, UpstreamName
 from pingap.config.problem import Problem as ConfigProblem
@@ -119,6 +120,7 @@ __all__ = [
     "ClientConnection",
     "ClientTLS",
     "ConfigFormat",
+    "ConfigLayout",
     "ConfigProblem",
     "ConfigSnapshot",
     "ConfigStorage",

@@ -10,7 +10,8 @@ from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.formats.toml import TOML
 from pingap.config.masking import redacted
 from pingap.config.storage.files import FileStorage
-from pingap.config.storage.interface import ConfigStorage, StorageFactory, scheme_of
+from pingap.config.storage.interface import ConfigStorage, StorageFactory
+from pingap.config.storage_location import scheme_of
 from pingap.hookspecs import hookimpl
 from pingap.plugins import kinds
 from pingap.plugins.registry import MissingPluginError, PluginLoadError, Registry
@@ -57,10 +58,12 @@ def storage_at(location: str, registry: Registry) -> ConfigStorage:
     """
     scheme = scheme_of(location) or FILES
     try:
-        return registry.find(kinds.STORAGE, scheme)(location)
+        storage: ConfigStorage = registry.find(kinds.STORAGE, scheme)(location)
     except (MissingPluginError, PluginLoadError, ValueError) as error:
         text = redacted(str(error), location)
         raise ConfigError([Problem((), text, place_of(location))]) from None
+    storage.formats = formats_of(registry)
+    return storage
 
 
 def place_of(location: str) -> str:

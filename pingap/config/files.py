@@ -19,7 +19,7 @@ from pingap.config.problem import Problem, quoted
 from pingap.config.regular_files import read_regular
 from pingap.config.snapshot import Snapshot
 from pingap.config.source import Document
-from pingap.config.storage.interface import scheme_of
+from pingap.config.storage_location import scheme_of
 from pingap.config.units import format_size
 
 FILE_LIMIT: Final = 16 * 1024 * 1024

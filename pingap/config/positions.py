@@ -1,14 +1,16 @@
-"""Finds the lines of keys in TOML text.
+"""Finds the lines of keys and the statements in TOML text.
 
-It scans text that tomli has accepted and builds no values. It runs only when a problem has to be located,
-so valid configuration never pays for it. If it cannot follow a text, lines are missing from the result,
-but it never raises.
+It scans text that tomli has accepted and builds no values. It runs only when a problem has to be located
+or a text is edited, so reading valid configuration never pays for it. If it cannot follow a text, lines
+are missing from the result.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from contextlib import suppress
+from typing import NamedTuple
 
 import tomli
 
@@ -36,29 +38,68 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     return _Scanner(text).scan()
 
 
+class Statement(NamedTuple):
+    """A table header, or a key with its value.
+
+    :param path: of the table that a header opens, or of the key.
+    :param start: offset of its first character; it is preceded by blanks at most.
+    :param value: offset of the value; of a header, its end.
+    :param end: offset after its last character; blanks and a comment may follow.
+    """
+
+    path: KeyPath
+    start: int
+    value: int
+    end: int
+
+    @property
+    def is_header(self) -> bool:
+        """Whether it opens a table."""
+        return self.value == self.end
+
+
+def statements(text: str) -> list[Statement]:
+    """Return the statements of a TOML text in order.
+
+    :raises ValueError: the text is not TOML.
+    """
+    scanner = _Scanner(text, marks=False)
+    try:
+        scanner.read()
+    except (_LostError, RecursionError) as error:
+        raise ValueError("this text is not TOML") from error
+    return scanner.statements
+
+
 class _LostError(Exception):
     """The text is not TOML that tomli would accept."""
 
 
 class _Scanner:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, marks: bool = True) -> None:
         self.text = text
+        self.marks = marks
         self.at = 0
+        self.statements: list[Statement] = []
         self.found: dict[KeyPath, int] = {}
         self.elements: dict[KeyPath, int] = {}  # number of [[headers]] of each array of tables
         self.line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def scan(self) -> dict[KeyPath, int]:
-        table: KeyPath = ()
-        try:
-            while self._skip(_GAP) < len(self.text):
-                if self.text[self.at] == "[":
-                    table = self._header()
-                else:
-                    self._pair(table)
-        except (_LostError, RecursionError, tomli.TOMLDecodeError):
-            pass
+        with suppress(_LostError, RecursionError, tomli.TOMLDecodeError):
+            self.read()
         return self.found
+
+    def read(self) -> None:
+        table: KeyPath = ()
+        while (start := self._skip(_GAP)) < len(self.text):
+            if self.text[start] == "[":
+                path = table = self._header()
+                value = self.at
+            else:
+                path, value = self._pair(table)
+            end = start + len(self.text[start : self.at].rstrip())
+            self.statements.append(Statement(path, start, value, end))
 
     def _header(self) -> KeyPath:
         """Read ``[a.b]`` or ``[[a.b]]``; return the path of the table that it opens."""
@@ -81,13 +122,15 @@ class _Scanner:
     def _last_element(self, path: KeyPath) -> KeyPath:
         return (*path, self.elements[path]) if path in self.elements else path
 
-    def _pair(self, table: KeyPath) -> None:
+    def _pair(self, table: KeyPath) -> tuple[KeyPath, int]:
+        """Read a key and its value; return the path of the key, and the offset of the value."""
         start = self.at
         path = (*table, *self._dotted_key())
         self._mark(path, start)
         self._expect("=")
-        self._skip(_SPACE)
+        value = self._skip(_SPACE)
         self._value(path)
+        return path, value
 
     def _dotted_key(self) -> list[str]:
         keys = []
@@ -138,6 +181,8 @@ class _Scanner:
 
     def _mark(self, path: KeyPath, start: int, *, again: bool = True) -> None:
         """Record the line of ``path``, and of the tables around it that have none yet."""
+        if not self.marks:
+            return
         line = bisect_right(self.line_starts, start)
         for length in range(1, len(path)):
             self.found.setdefault(path[:length], line)

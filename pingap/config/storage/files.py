@@ -10,12 +10,14 @@ from pathlib import Path, PurePath
 import anyio
 import anyio.to_thread
 
+from pingap.config.editing.documents import Layout
 from pingap.config.files import FILE_LIMIT, read
 from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.problem import quoted
 from pingap.config.snapshot import Snapshot
 from pingap.config.storage.interface import ConfigStorage, StorageConflict, StorageError
 from pingap.config.storage.replacing import only_writer, replace_files
+from pingap.config.storage_location import is_set
 from pingap.config.units import format_size
 from pingap.config.watch import ConfigurationWatch
 
@@ -33,8 +35,16 @@ class FileStorage(ConfigStorage):
     def __init__(self, location: str, formats: Formats = TOML_ONLY) -> None:
         self.location = location
         self.formats = formats
-        self._root = location.partition("?")[0]
+        self._root, _, query = location.partition("?")
         self._path = Path(self._root)
+        self._separate = is_set(query, "separation")
+
+    @property
+    def layout(self) -> Layout:
+        """One document, one for each section, or one for each item with ``?separation``."""
+        if not self._path.is_dir():
+            return Layout.ONE_DOCUMENT
+        return Layout.BY_ITEM if self._separate else Layout.BY_SECTION
 
     def snapshot(self) -> Snapshot:
         """Read the files; errors are in the snapshot. For processes that must not start threads."""

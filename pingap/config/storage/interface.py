@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final
+from functools import partial
 
+import anyio.to_thread
+
+from pingap.config.editing.documents import Layout, edited_documents
+from pingap.config.editing.toml_text import EditError, Items
+from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.snapshot import Snapshot
-
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
 class StorageError(Exception):
@@ -35,6 +37,14 @@ class ConfigStorage(ABC):
     .. versionadded:: 1.1
     """
 
+    formats: Formats = TOML_ONLY
+    """The formats of its documents; pingap sets it."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where ``write_items`` writes new items."""
+        return Layout.BY_SECTION
+
     @abstractmethod
     async def read(self) -> Snapshot:
         """Return the current documents.
@@ -54,6 +64,29 @@ class ConfigStorage(ABC):
         :raises StorageError: the documents cannot be written.
         """
 
+    async def write_items(self, items: Items, *, expected: str) -> str:
+        """Change, add or remove items in the documents that contain them; everything else stays as it is.
+
+        Comments and the order are kept. An item that is removed takes the comment lines directly above it
+        with it. ``Layout`` tells where new items are written.
+
+        :param items: ``("locations", "shop")`` or ``("basic",)`` -> the new table, without ``includes``
+            expanded; None removes the item.
+        :param expected: ``version`` of the snapshot that the changes are based on.
+        :returns: the version of the snapshot after the change.
+        :raises StorageConflict: the documents have another version by now; nothing was written.
+        :raises StorageError: an item cannot be changed, or the documents cannot be written.
+        """
+        snapshot = await self.read()
+        if snapshot.version != expected:
+            raise StorageConflict("the configuration was changed meanwhile")
+        edit = partial(edited_documents, snapshot, items, layout=self.layout, formats=self.formats)
+        try:  # thousands of items take some tenths of a second
+            documents = await anyio.to_thread.run_sync(edit)
+        except EditError as error:
+            raise StorageError(str(error)) from None
+        return await self.write(documents, expected=expected)
+
     @abstractmethod
     def watch(self) -> AsyncIterator[None]:
         """Yield an item once changes are being watched, and after each change from then on.
@@ -71,9 +104,3 @@ It raises ``ValueError`` if the location is invalid; the message must not contai
 
 .. versionadded:: 1.1
 """
-
-
-def scheme_of(location: str) -> str:
-    """Return the scheme of a location in lower case; empty for a path."""
-    found = _SCHEME.match(location)
-    return found[1].lower() if found else ""

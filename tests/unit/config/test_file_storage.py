@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import resource
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from itertools import cycle
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+import tomli
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pingap.config.editing.toml_text import Items
 from pingap.config.storage import replacing
 from pingap.config.storage.files import FileStorage
 from pingap.config.storage.interface import ConfigStorage, StorageConflict, StorageError
@@ -268,6 +272,127 @@ def test_a_writer_that_is_killed_leaves_the_old_or_the_new_text(conf: Path) -> N
         assert (conf / "a.toml").read_text() in [ONE, *KILLED_TEXTS]
     write(FileStorage(str(conf)), {"a.toml": TWO})
     assert names_in(conf) == ["a.toml", "sub"]  # what was left behind is gone
+
+
+def save(location: object, items: Items) -> None:
+    """Change items as often as others change something in between."""
+
+    async def main() -> None:
+        storage = FileStorage(str(location))
+        while True:
+            try:
+                await storage.write_items(items, expected=(await storage.read()).version)
+            except StorageConflict:
+                continue
+            return
+
+    anyio.run(main)
+
+
+def in_a_process(work: Callable[[], object], user: int = 0) -> str:
+    """Return what a call in another process raises."""
+    processes = get_context("fork")
+    ours, theirs = processes.Pipe(duplex=False)
+
+    def child() -> None:
+        if user:
+            os.setgroups([])
+            os.setuid(user)
+        try:
+            work()
+        except Exception as error:
+            theirs.send(f"{type(error).__name__}: {error}")
+        theirs.send("")
+
+    process = processes.Process(target=child)
+    process.start()
+    said = str(ours.recv()) if ours.poll(30) else "nothing"
+    process.join()
+    return said
+
+
+def test_items_are_written_where_they_are(conf: Path) -> None:
+    items: Items = {("basic",): {"name": "two"}, ("servers", "web"): {"addr": "127.0.0.1:80"}}
+    save(conf, items)
+    assert (conf / "a.toml").read_text() == TWO
+    assert (conf / "servers.toml").read_text() == '[servers.web]\naddr = "127.0.0.1:80"\n'
+    assert (conf / "servers.toml").stat().st_mode & 0o777 == 0o600
+    save(f"{conf}?separation", {("locations", "shop"): {"path": "/"}})
+    assert (conf / "locations" / "shop.toml").read_text() == '[locations.shop]\npath = "/"\n'
+    save(f"{conf}?separation", {("locations", "shop"): None})
+    assert names_in(conf / "locations") == []
+    save(conf / "a.toml", {("locations", "shop"): {"path": "/"}})
+    assert (conf / "a.toml").read_text() == f'{TWO}\n[locations.shop]\npath = "/"\n'
+
+
+def test_an_item_that_cannot_be_written_is_told(conf: Path) -> None:
+    with pytest.raises(StorageError, match=r"there is no section \"server\""):
+        save(conf, {("server", "web"): {}})
+
+
+def test_no_change_of_several_writers_is_lost(conf: Path) -> None:
+    def work(writer: int) -> None:
+        for number in range(4):
+            save(conf, {("locations", f"l{writer}-{number}"): {"path": "/"}})
+
+    processes = get_context("fork")
+    writers = [processes.Process(target=work, args=(one,)) for one in range(3)]
+    for one in writers:
+        one.start()
+    for number in range(4):  # as an editor does
+        (conf / "new").write_text(f'[basic]\nname = "{number}"\n')
+        (conf / "new").replace(conf / "a.toml")
+    for one in writers:
+        one.join()
+    assert len(tomli.loads((conf / "locations.toml").read_text())["locations"]) == 12
+    assert (conf / "a.toml").read_text() == '[basic]\nname = "3"\n'
+    assert names_in(conf) == ["a.toml", "locations.toml", "sub"]
+
+
+def test_a_full_disk_changes_nothing(conf: Path) -> None:
+    text = '[basic]\nname = "' + "x" * 5000 + '"\n'
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        write(FileStorage(str(conf)), {"sub/b.toml": "# new\n", "a.toml": text})
+
+    said = in_a_process(fill)
+    assert said == f"StorageError: {conf}/a.toml cannot be written: File too large"
+    assert (conf / "a.toml").read_text() == ONE
+    assert (conf / "sub" / "b.toml").read_text() == "[upstreams]\n"
+    assert [names_in(conf), names_in(conf / "sub")] == [["a.toml", "sub"], ["b.toml"]]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_folder_that_may_not_be_written_is_told() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        conf = Path(name)
+        conf.chmod(0o755)
+        (conf / "a.toml").write_text(ONE)
+        said = in_a_process(lambda: write(FileStorage(name), {"a.toml": TWO}), user=65534)
+        assert said == f"StorageError: {name}/a.toml cannot be written: Permission denied"
+        assert (conf / "a.toml").read_text() == ONE
+
+
+def test_a_directory_that_was_switched_meanwhile_is_a_conflict(
+    conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(conf, tmp_path / "second")
+    (tmp_path / "second" / "a.toml").write_text(TWO)
+    (tmp_path / "current").symlink_to("conf.d")
+    prepare = replacing._Change.prepare
+
+    def switch(self: replacing._Change) -> None:
+        prepare(self)
+        (tmp_path / "next").symlink_to("second")
+        (tmp_path / "next").replace(tmp_path / "current")
+
+    monkeypatch.setattr(replacing._Change, "prepare", switch)
+    with pytest.raises(StorageConflict):
+        write(FileStorage(str(tmp_path / "current")), {"a.toml": "# mine\n"})
+    assert (conf / "a.toml").read_text() == ONE
+    assert (tmp_path / "second" / "a.toml").read_text() == TWO
+    assert names_in(conf) == names_in(tmp_path / "second") == ["a.toml", "sub"]
 
 
 names = st.from_regex(r"([a-z]{1,3}/){0,2}[a-c]{1,2}\.toml", fullmatch=True)
