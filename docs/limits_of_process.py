@@ -39,7 +39,7 @@ from pingap.protocol import (
 )
 from pingap.proxy import body_source, fetch, filter_chain, unattended, websocket_session
 from pingap.shared_state import bus, messages, state, values
-from pingap.supervisor import activation, master, reload, supervisor, upgrade
+from pingap.supervisor import activation, control_socket, master, reload, supervisor, upgrade
 from pingap.tls import issuer, replacements
 from pingap.worker import notifying
 
@@ -249,3 +249,13 @@ def process_limits() -> Iterator[Row]:
     size = format_size(log_files.MOST_KEPT)
     text = "the oldest are dropped; a warning gives their number"
     yield "log lines kept while a log cannot be written", size, "", text
+    yield from _control_limits()
+
+
+def _control_limits() -> Iterator[Row]:
+    clients = str(control_socket.MOST_CLIENTS)
+    yield "clients of the control socket", clients, "", "further ones are disconnected"
+    seconds = format_duration(control_socket.ASK_SECONDS)
+    yield "time for a request to the control socket", seconds, "", "disconnected"
+    size = format_size(control_socket.LONGEST_REQUEST)
+    yield "request to the control socket", size, "", "it is refused"

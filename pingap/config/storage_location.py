@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from typing import Final
 
@@ -18,3 +20,15 @@ def is_set(query: str, name: str) -> bool:
     """Return whether a parameter of a location is set: ``separation``, or with any value but false."""
     pairs = (part.partition("=") for part in query.split("&"))
     return any(key == name and value != "false" for key, _, value in pairs)
+
+
+def absolute_location(location: str) -> str:
+    """Return a location that means the same in every directory; a path without its parameters."""
+    if not location or scheme_of(location) not in ("", "file"):
+        return location
+    return os.path.abspath(location.removeprefix("file://").partition("?")[0])  # noqa: PTH100
+
+
+def location_id(location: str) -> str:
+    """Return what identifies a location without showing it, because it may contain a password."""
+    return hashlib.sha256(absolute_location(location).encode()).hexdigest()

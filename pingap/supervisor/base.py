@@ -9,6 +9,7 @@ from pingap.build.runtime import Runtime
 from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.memory import MemoryStorage
 from pingap.host.daemon import Parent
+from pingap.supervisor.control_socket import ControlSocket
 
 
 class StartError(Exception):
@@ -24,6 +25,7 @@ class Base:
     :param log_target: the value of ``--log``.
     :param parent: the process that waits for a daemon to serve.
     :param storage: makes the storage of the configuration.
+    :param control: the socket of operators, which workers close.
     """
 
     runtime: Runtime
@@ -31,3 +33,4 @@ class Base:
     log_target: str = ""
     parent: Parent | None = None
     storage: Callable[[], ConfigStorage] = MemoryStorage
+    control: ControlSocket | None = None

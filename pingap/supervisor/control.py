@@ -90,9 +90,10 @@ class Control:
         return {"failure": await self._restart()}
 
     async def _answer_figures(self, child: Child, question: Message) -> dict[str, Any]:
-        return {"figures": asdict(await self._figures())}
+        return {"figures": asdict(await self.figures())}
 
-    async def _figures(self) -> InstanceFigures:
+    async def figures(self) -> InstanceFigures:
+        """Return the current activity of all processes."""
         workers: dict[int, WorkerFigures] = {}
         async with anyio.create_task_group() as tasks:
             for child in self._supervisor.every_child():

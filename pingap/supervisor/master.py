@@ -6,10 +6,10 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -24,6 +24,7 @@ from pingap.host.services import keep_running
 from pingap.host.systemd import Notifier
 from pingap.observability.notifications import INFO
 from pingap.supervisor.control import Control
+from pingap.supervisor.operator_commands import OperatorCommands
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.reload import Reloader
 from pingap.supervisor.storage_watch import StorageWatch
@@ -81,9 +82,11 @@ class Master:
         self._watch = watch
         self._storage = storage
         self._reloader = Reloader(supervisor, options, storage, watch)
-        supervisor.answers |= Control(
-            supervisor, self._reloader, notifier, self._refusal, lambda: self._upgrade(True)
-        ).answers
+        control = Control(supervisor, self._reloader, notifier, self.refusal, self.upgrade)
+        supervisor.answers |= control.answers
+        self._commands = OperatorCommands(
+            supervisor, self._reloader, options, control.figures, self
+        )
         self._pause = FIRST_PAUSE
         self._draining = False
         self._started = anyio.Event()
@@ -116,6 +119,8 @@ class Master:
                     self._supervisor.kill()
                     raise
                 tasks.start_soon(keep_running, self._supervisor.base.runtime.log_files.run)
+                if (control := self._supervisor.base.control) is not None:
+                    tasks.start_soon(keep_running, control.serve, self._commands.answer)
                 if self._watch is not None:
                     tasks.start_soon(keep_running, self._watch_files, self._watch)
                     if not isinstance(self._storage, FileStorage):
@@ -163,6 +168,35 @@ class Master:
         while True:
             self._notifier.alive()
             await anyio.sleep(seconds)
+
+    # What commands ask for.
+
+    def start(self, job: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Do something without waiting for its end."""
+        self._tasks.start_soon(job)
+
+    async def upgrade(self) -> str:
+        """Start a process that takes over; return why it did not, empty if it did."""
+        return await self._upgrade(True)
+
+    async def reload(self) -> None:
+        """Read the configuration again, and apply it."""
+        await self._reload()
+
+    async def stop(self, *, at_once: bool, now: bool) -> None:
+        """End with the last request.
+
+        :param at_once: see ``Supervisor.drain``.
+        :param now: cut requests off.
+        """
+        if not self._draining:
+            self._draining = True
+            self._tasks.start_soon(partial(self._end, at_once=at_once))
+            await (
+                anyio.lowlevel.checkpoint()
+            )  # the workers are told to drain before they are told to end
+        if now:
+            self._supervisor.tell("cut")
 
     # The end.
 
@@ -220,8 +254,8 @@ class Master:
 
     # Changes.
 
-    def _refusal(self) -> str:
-        """Return why plugins cannot change anything now; empty if they can."""
+    def refusal(self) -> str:
+        """Return why nothing can be changed now; empty if it can."""
         if not self._started.is_set():
             return "pingap is still starting"
         return "pingap is shutting down" if self._draining else ""

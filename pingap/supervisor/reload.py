@@ -88,6 +88,10 @@ class Reloader:
         """The configuration at the start, which determines the number of workers."""
         self.last: ReloadResult | None = None
         """The outcome of the last one."""
+        self.problems: list[Problem] = []
+        """What was wrong with the last configuration, if that is why it is not served."""
+        self.served_since = time.time()
+        """When the current configuration was loaded, in Unix seconds."""
         self.may_pass = False
         """The last one failed for a reason that may be temporary."""
         self.needs_restart: list[str] = []
@@ -108,6 +112,7 @@ class Reloader:
                 log.error("%s; it cannot be read: %s", _STAYS, error)  # noqa: TRY400
                 self._notify_failure("it cannot be read", str(error))
                 self.last = ReloadResult(at=time.time(), by="", error=f"it cannot be read: {error}")
+                self.problems = []
                 self.may_pass = True
                 return []
             try:
@@ -128,11 +133,14 @@ class Reloader:
     async def _serve(self, snapshot: Snapshot, by: str) -> list[str]:
         failure = "it was interrupted"
         self.may_pass = False
+        self.problems = []
         try:
             await self._take_over(snapshot, by)
             failure = ""
+            self.served_since = time.time()
         except Exception as error:
             failure = str(error) or type(error).__name__
+            self.problems = getattr(error, "problems", [])
             # (A build that took too long is a ``TimeoutError``.)
             self.may_pass = isinstance(error, TimeoutError) or getattr(error, "may_pass", False)
             raise

@@ -43,6 +43,8 @@ from pingap.observability.logs import json_line, set_up_logging
 from pingap.plugins.services import leaves
 from pingap.supervisor.activation import ActivatedSockets
 from pingap.supervisor.base import Base, StartError
+from pingap.supervisor.control_place import folders_to_use
+from pingap.supervisor.control_socket import ControlSocket
 from pingap.supervisor.master import Master
 from pingap.supervisor.options import ServeOptions
 from pingap.supervisor.succession import STARTED_BY, Succession
@@ -162,6 +164,7 @@ class _Start:
         :raises StartError: a worker cannot serve.
         """
         options, config = self.options, self.config
+        folders = folders_to_use(config.basic.pid_file, self.account)
         if self.account is not None:
             switch_to(self.account)
         runtime = build(config, self.registry, options.log)
@@ -169,11 +172,13 @@ class _Start:
             self._report(f"warning: {warning}", "WARN")
         for address in [*(one.server for one in self.spare), *self.inherited.close_rest()]:
             self._report(f"warning: no server listens on {address}, which was passed on", "WARN")
+        control = None
         try:
             log_file, basic = runtime.log_files.open(options.log), config.basic
             set_up_logging(log_file, basic.log_level, as_json=basic.log_format_json)
             counts = {name: workers_of(config, name, options.threads) for name in config.servers}
             base = Base(runtime, counts, options.log, self.parent, self.make_storage)
+            base.control = control = ControlSocket(folders)
             workers = workers_in_all(config, options.threads)
             supervisor = Supervisor(base, self.sockets, workers, self.spare)
             succession = Succession(options, self.notifier)
@@ -186,6 +191,8 @@ class _Start:
             except* (StartError, PidFileError) as errors:
                 raise StartError("; ".join(map(str, leaves(errors)))) from None
         finally:
+            if control is not None:
+                control.close()
             self.pid_file.remove()
             runtime.log_files.close()
         succession.leave()

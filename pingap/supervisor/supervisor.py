@@ -174,6 +174,8 @@ class Supervisor:
         end_with_parent(self._pid)
         if self.base.parent is not None:
             self.base.parent.close()
+        if self.base.control is not None:
+            self.base.control.forked()
         if self.base.runtime.config.basic.cpu_affinity:
             pin(index)
         ours.close()

@@ -21,7 +21,8 @@ import anyio
 
 from pingap.host.privileges import Account, as_user
 from pingap.host.sockets import bind_unix
-from pingap.supervisor.upgrade_place import PlaceError, place_to_wait, places_to_look
+from pingap.supervisor.private_folders import PlaceError
+from pingap.supervisor.upgrade_place import place_to_wait, places_to_look
 from pingap.worker.channel import MSG_CMSG_CLOEXEC
 from pingap.worker.listening import Inherited, Listening
 

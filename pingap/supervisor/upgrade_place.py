@@ -1,26 +1,15 @@
-"""Where the two processes of an upgrade meet: ``basic.upgrade_sock``, or a private directory.
-
-Both derive the same path from the user that pingap runs as, regardless of their environments.
-"""
+"""Where the two processes of an upgrade meet: ``basic.upgrade_sock``, or a private directory."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from pingap.config.references import absolute_path
-from pingap.host.privileges import Account, PrivilegeError, as_user
+from pingap.host.privileges import Account
+from pingap.supervisor.private_folders import PlaceError, private_folder, private_folders
 
-_FOLDERS: Final = ("/run", "/tmp")  # noqa: S108 - a folder of ours in it, which is checked
 _NAME: Final = "upgrade.sock"
-_MODE: Final = 0o700
-
-
-class PlaceError(Exception):
-    """There is no such place; the message gives the reason."""
 
 
 def place_to_wait(setting: str, account: Account | None) -> str:
@@ -32,63 +21,15 @@ def place_to_wait(setting: str, account: Account | None) -> str:
     """
     if setting:
         return str(absolute_path(setting))
-    uid = os.geteuid() if account is None else account.uid
-    reasons = []
-    for folder in _default_folders(uid):
-        try:
-            _make(folder, account)
-            _check(folder, uid)
-        except (OSError, PlaceError) as error:
-            reasons.append(f"{folder}: {getattr(error, 'strerror', None) or error}")
-        else:
-            return str(folder / _NAME)
-    raise PlaceError(
-        f"no directory for the upgrade socket ({'; '.join(reasons)}): set basic.upgrade_sock"
-    )
+    try:
+        return str(private_folder(account) / _NAME)
+    except PlaceError as error:
+        text = f"no directory for the upgrade socket ({error}): set basic.upgrade_sock"
+        raise PlaceError(text) from None
 
 
 def places_to_look(setting: str) -> list[str]:
     """Return the paths at which a new process of this user may be waiting."""
     if setting:
         return [str(absolute_path(setting))]
-    return list(_private_places(os.geteuid()))
-
-
-def _private_places(uid: int) -> Iterator[str]:
-    for folder in _default_folders(uid):
-        try:
-            _check(folder, uid)
-        except (OSError, PlaceError):
-            continue
-        yield str(folder / _NAME)
-
-
-def _default_folders(uid: int) -> Iterator[Path]:
-    for folder in _FOLDERS:
-        yield Path(folder, f"pingap-{uid}")
-
-
-def _make(folder: Path, account: Account | None) -> None:
-    """Create the directory, as the user who will use it, or as root in a directory of root."""
-    try:
-        with as_user(account):
-            folder.mkdir(_MODE)
-    except FileExistsError:
-        return
-    except PrivilegeError as error:
-        raise PlaceError(str(error)) from None
-    except PermissionError:
-        if account is None or os.geteuid() != 0:
-            raise
-        folder.mkdir(_MODE)
-        os.chown(folder, account.uid, account.gid, follow_symlinks=False)
-
-
-def _check(folder: Path, uid: int) -> None:
-    """Trust a directory only if no user other than this one and root can enter it.
-
-    :raises PlaceError: it belongs to another user.
-    """
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-        raise PlaceError(f"expected a directory of user {uid} with mode 0700")
+    return [str(folder / _NAME) for folder in private_folders(os.geteuid())]

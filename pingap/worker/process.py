@@ -28,6 +28,7 @@ from pingap.worker.listening import Listening
 from pingap.worker.rebuild import Rebuild
 from pingap.worker.reporter import Reporter
 from pingap.worker.resources import raise_file_limit, settle_memory
+from pingap.worker.upstream_views import upstream_states
 from pingap.worker.worker import Worker
 
 log = logging.getLogger("pingap")
@@ -138,6 +139,8 @@ class WorkerProcess:
             self._channel.reply(message)
         elif kind == "state":
             self._channel.reply(message, state=self._worker.state())
+        elif kind == "upstreams":
+            self._channel.reply(message, upstreams=upstream_states(self._worker.runtime))
         elif kind == "discard":
             self._preparing.cancel()
             self._worker.discard()

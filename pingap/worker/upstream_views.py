@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from pingap.build.runtime import Runtime
 from pingap.plugins.upstream_view import PeerView, UpstreamView
@@ -49,6 +51,14 @@ class ServedUpstream(UpstreamView):
 
     def __repr__(self) -> str:
         return f"<UpstreamView {self.name} {len(self._upstream.peers)} peers>"
+
+
+def upstream_states(runtime: Runtime) -> list[dict[str, Any]]:
+    """Return the state of all upstreams as plain data."""
+    return [
+        {"name": one.name, "peers": [asdict(_view(peer)) for peer in one.peers]}
+        for one in runtime.upstreams.values()
+    ]
 
 
 def _view(peer: Peer) -> PeerView:

@@ -14,7 +14,8 @@ from pingap.config import UnixAddress
 from pingap.host.privileges import Account, make_folder, open_for
 from pingap.host.sockets import BindError, listen
 from pingap.host.trusted_files import is_trusted_folder, open_trusted
-from pingap.supervisor.upgrade_place import PlaceError, place_to_wait
+from pingap.supervisor.private_folders import PlaceError
+from pingap.supervisor.upgrade_place import place_to_wait
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 NOBODY = pwd.getpwnam("nobody")
@@ -99,13 +100,13 @@ def test_a_socket_belongs_to_the_user_who_serves(folder: Path, place: str) -> No
 
 def test_the_place_of_an_upgrade_is_private(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders = (str(folder / "none"), str(folder / "theirs"), str(folder / "etc"))
-    monkeypatch.setattr("pingap.supervisor.upgrade_place._FOLDERS", folders)
+    monkeypatch.setattr("pingap.supervisor.private_folders._FOLDERS", folders)
     place = Path(place_to_wait("", ACCOUNT))
     assert place == folder / "theirs" / f"pingap-{ACCOUNT.uid}" / "upgrade.sock"
     assert (place.parent.stat().st_mode & 0o777, place.parent.stat().st_uid) == (0o700, ACCOUNT.uid)
     assert place_to_wait("", ACCOUNT) == str(place)
     place.parent.chmod(0o770)  # somebody else may have been there
     assert Path(place_to_wait("", ACCOUNT)).parent.parent == folder / "etc"
-    monkeypatch.setattr("pingap.supervisor.upgrade_place._FOLDERS", folders[:2])
+    monkeypatch.setattr("pingap.supervisor.private_folders._FOLDERS", folders[:2])
     with pytest.raises(PlaceError, match=r"set basic\.upgrade_sock"):
         place_to_wait("", ACCOUNT)

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
     from pingap.plugins.registry import Registry
 
 COMMANDS = {
+    "drain": "End the running instance; no client loses a request.",
     "explain": "Show how a request would be handled, without sending it.",
     "lint": "Find settings that are valid but probably wrong.",
     "new-plugin": "Create a plugin distribution.",
     "plugins": "List installed plugins, and where they are used.",
+    "reload": "Let the running instance read its configuration again.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
+    "status": "Show what the running instance does.",
+    "stop": "End the running instance.",
+    "upgrade": "Let a new process take over from the running instance.",
     # An additional command needs a line here, in alphabetical order, and its module.
 }
 """Name of a command -> its line in ``--help``."""
