@@ -22,12 +22,9 @@ from pingap.config.formats.interface import ConfigFormat, FormatError
 from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret, UpstreamName
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
-from pingap.config.storage.interface import (
-    ConfigStorage,
-    StorageConflict,
-    StorageError,
-    StorageFactory,
-)
+from pingap.config.storage.errors import StorageConflict, StorageError
+from pingap.config.storage.history import ConfigHistory, ConfigNote, ConfigVersion
+from pingap.config.storage.interface import ConfigStorage, StorageFactory
 from pingap.config.table import ConfigTable
 from pingap.config.units import ByteSize, Duration
 from pingap.config.variables import HeaderEntry, Value
@@ -120,11 +117,14 @@ __all__ = [
     "ClientConnection",
     "ClientTLS",
     "ConfigFormat",
+    "ConfigHistory",
     "ConfigLayout",
+    "ConfigNote",
     "ConfigProblem",
     "ConfigSnapshot",
     "ConfigStorage",
     "ConfigTable",
+    "ConfigVersion",
     "ConfigView",
     "Connection",
     "ContextKey",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "drain": "End the running instance; no client loses a request.",
     "explain": "Show how a request would be handled, without sending it.",
+    "history": "Show and restore versions of the configuration.",
     "lint": "Find settings that are valid but probably wrong.",
     "new-plugin": "Create a plugin distribution.",
     "plugins": "List installed plugins, and where they are used.",
