@@ -57,7 +57,9 @@ def _table(section: str, table: Table, models: Models, directory: Path) -> Table
 
 def _at(data: Any, path: KeyPath) -> Any:
     """Return the value at a path; where a whole value was replaced, what replaced it."""
+    found = data
     for key in path:
-        if isinstance(data, dict) or (isinstance(data, list) and isinstance(key, int)):
-            data = data[key]
-    return data
+        if not isinstance(found, dict | list):
+            return found
+        found = found[key]  # type: ignore[index]
+    return found

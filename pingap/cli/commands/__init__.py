@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pingap.plugins.registry import Registry
 
 COMMANDS = {
+    "diff": "Show which requests another configuration would handle differently.",
     "drain": "End the running instance; no client loses a request.",
     "explain": "Show how a request would be handled, without sending it.",
     "history": "Show and restore versions of the configuration.",

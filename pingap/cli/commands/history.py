@@ -200,7 +200,8 @@ def restore(version: str, reason: str, conf: str | None, as_json: bool) -> None:
 
 def _plain(version: ConfigVersion) -> dict[str, Any]:
     plain = asdict(version)
-    return plain | plain.pop("note")
+    plain.update(plain.pop("note"))
+    return plain
 
 
 def _masked(snapshot: Snapshot, registry: Registry) -> list[tuple[str, str]]:

@@ -33,6 +33,7 @@ class Redirect(Plugin):
     """
 
     category = "redirect"
+    predictable = True
     answers = "public"
 
     class Settings(PluginSettings):
