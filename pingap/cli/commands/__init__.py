@@ -27,6 +27,7 @@ COMMANDS = {
     "plugins": "List installed plugins, and where they are used.",
     "reload": "Let the running instance read its configuration again.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
+    "secret": "Encrypt values of storages, and change their secret.",
     "status": "Show what the running instance does.",
     "stop": "End the running instance.",
     "upgrade": "Let a new process take over from the running instance.",

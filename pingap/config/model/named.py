@@ -68,8 +68,8 @@ class StorageConfig(Model):
 
     category: str = Field(description="Free text without effect.")
     value: Secret = Field(description="Lines of TOML.")
-    secret: Secret = not_yet(
-        Secret(""), "Key with which the value is encrypted.", needs="encrypted storages"
+    secret: Secret = Field(
+        Secret(""), description="Not empty: the value is encrypted with it (`pingap secret`)."
     )
     created_at: Natural = Field(0, description="Unix time of its creation.")
     remark: str = Field("", description="A comment.")

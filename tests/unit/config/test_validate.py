@@ -312,7 +312,6 @@ def test_required_keys_are_required(text, message):
         ("certificates", "dns_challenge = true", "ordering certificates by ACME"),
         ("certificates", 'dns_provider = "cf"', "ordering certificates by ACME"),
         ("certificates", 'dns_service_url = "https://a"', "ordering certificates by ACME"),
-        ("storages", 'secret = "s"', "encrypted storages"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_yet_is_a_problem(section, line, what):
