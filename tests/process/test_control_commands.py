@@ -80,7 +80,7 @@ def test_status_and_reload(proxy: Process, env: dict[str, str], tmp_path: Path) 
     (problem,) = json.loads(out)["problems"]
     assert (code, problem["line"]) == (2, 9)
     assert status(proxy, env)["configuration"]["version"] == second["version"]
-    code, out, _ = invoke("status", **env)
+    code, out, _ = invoke("status", "-c", proxy.conf, **env)
     assert code == 0
     history = json.loads(invoke("history", "list", "-c", proxy.conf, "--json")[1])
     assert [one["reason"] for one in history] == ["reloaded", "started"]  # what was accepted
