@@ -17,6 +17,7 @@ from pingap.config import (
     kinds,
     network_lists,
 )
+from pingap.config.storage import history
 from pingap.downstream import (
     http1_connection,
     listener,
@@ -261,3 +262,5 @@ def _control_limits() -> Iterator[Row]:
     yield "time for a request to the control socket", seconds, "", "disconnected"
     size = format_size(control_socket.LONGEST_REQUEST)
     yield "request to the control socket", size, "", "it is refused"
+    versions = f"{history.MOST_VERSIONS}, {format_size(history.MOST_BYTES)}"
+    yield "versions of the configuration that are kept", versions, "", "the oldest are removed"

@@ -24,12 +24,9 @@ from pingap.config.kinds import DirectoryPath, FilePath, Networks, Regex, Secret
 from pingap.config.network_lists import NetworkSet
 from pingap.config.problem import Problem as ConfigProblem
 from pingap.config.snapshot import Snapshot as ConfigSnapshot
-from pingap.config.storage.interface import (
-    ConfigStorage,
-    StorageConflict,
-    StorageError,
-    StorageFactory,
-)
+from pingap.config.storage.errors import StorageConflict, StorageError
+from pingap.config.storage.history import ConfigHistory, ConfigNote, ConfigVersion
+from pingap.config.storage.interface import ConfigStorage, StorageFactory
 from pingap.config.table import ConfigTable
 from pingap.config.template import Template
 from pingap.config.units import ByteSize, Duration
@@ -127,11 +124,14 @@ __all__ = [
     "ClientConnection",
     "ClientTLS",
     "ConfigFormat",
+    "ConfigHistory",
     "ConfigLayout",
+    "ConfigNote",
     "ConfigProblem",
     "ConfigSnapshot",
     "ConfigStorage",
     "ConfigTable",
+    "ConfigVersion",
     "ConfigView",
     "Connection",
     "ContextKey",

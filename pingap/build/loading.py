@@ -16,8 +16,9 @@ from pingap.build.storages import formats_of, places_of, storage_of
 from pingap.config import Config, ConfigError, Problem, Snapshot, load_snapshot
 from pingap.config.masking import redacted
 from pingap.config.optional import without_wrong
+from pingap.config.storage.errors import StorageError
 from pingap.config.storage.files import FileStorage
-from pingap.config.storage.interface import ConfigStorage, StorageError
+from pingap.config.storage.interface import ConfigStorage
 from pingap.host.privileges import account_problems
 from pingap.host.time_limit import time_limit
 from pingap.observability.log_files import LogFiles

@@ -131,19 +131,24 @@ class _Comparison:
             # The written values may be equal while the file of a secret has changed.
             if as_before and getattr(old, key, None) == getattr(new, key, None):
                 continue
-            models = self._models_of(section, name)
+            models = models_of(self._models, section, name)
             shown_before = _shown(section, key, before, models, self._old.source.directory)
             shown_after = _shown(section, key, after, models, self._new.source.directory)
             lines += _line_pair(key, shown_before, shown_after)
         return tuple(lines)
 
-    def _models_of(self, section: str, name: str) -> Models:
-        if section == "plugins":
-            return (SECTIONS[section], *self._models.get(name, ()))
-        own = BasicConfig if section == "basic" else SECTIONS[section]
-        begins = {"basic": "basic.", "locations": f"{name}."}.get(section, f"{section}.{name}.")
-        claimed = [found for one, found in self._models.items() if one.startswith(begins)]
-        return (own, *(model for found in claimed for model in found))
+
+def models_of(models: PluginModels, section: str, name: str) -> Models:
+    """Return the models of an item of the configuration: that of its section, and those of plugins.
+
+    :param models: of plugins, and of keys that distributions claim.
+    """
+    if section == "plugins":
+        return (SECTIONS[section], *models.get(name, ()))
+    own = BasicConfig if section == "basic" else SECTIONS[section]
+    begins = {"basic": "basic.", "locations": f"{name}."}.get(section, f"{section}.{name}.")
+    claimed = [found for one, found in models.items() if one.startswith(begins)]
+    return (own, *(model for found in claimed for model in found))
 
 
 def _shown(section: str, key: str, table: Table, models: Models, directory: Path) -> str | None:

@@ -96,13 +96,10 @@ def parse_files(snapshot: Snapshot, formats: Formats = TOML_ONLY) -> Reading:
 
 def _check_query(path: str, query: str, files: _Files) -> None:
     for part in filter(None, query.split("&")):
-        key, _, value = part.partition("=")
+        key = part.partition("=")[0]
         if key not in _QUERY_KEYS:
             known = " and ".join(_QUERY_KEYS)
             files.refuse(path, f"unknown parameter {quoted(key)} (known: {known})")
-        elif key == "enable_history" and value in ("", "true"):
-            message = "enable_history is not supported yet: no history of changes is kept"
-            files.warnings.append(Problem((), message, path))
 
 
 def _read_directory(path: str, files: _Files, formats: Formats) -> None:

@@ -16,6 +16,7 @@ from pingap.config.kinds import resolve_secret
 from pingap.config.merge import Table
 from pingap.config.positions import key_lines
 from pingap.config.problem import KeyPath, did_you_mean, quoted
+from pingap.config.sealed import unseal
 from pingap.config.source import Report
 
 SECTIONS_WITH_INCLUDES = ("servers", "locations", "upstreams")
@@ -43,8 +44,27 @@ def _expanded(table: Table, path: KeyPath, storages: dict[str, Table], report: R
         elif isinstance(value := storages[name].get("value"), str):
             with suppress(ValueError):  # reported by the model of the storage
                 text = resolve_secret(value, report.source.directory)
-                fragments.append(_Fragment(name, text, place))
+                secret = resolve_secret(_secret(storages[name]), report.source.directory)
+                if (plain := _decrypted(name, text, secret, report)) is not None:
+                    fragments.append(_Fragment(name, plain, place))
     return table | _parse(fragments, path, report)
+
+
+def _secret(storage: Table) -> str:
+    return secret if isinstance(secret := storage.get("secret"), str) else ""
+
+
+def _decrypted(name: str, text: str, secret: str, report: Report) -> str | None:
+    """Return the text of a storage, which is encrypted if there is a secret; None if that is not possible."""
+    if not secret:
+        return text
+    try:
+        return unseal(secret, text)
+    except ValueError as error:
+        problem = report.source.problem(("storages", name, "value"), str(error))
+        if problem not in report.problems:  # it may be included several times
+            report.problems.append(problem)
+        return None
 
 
 class _Fragment:

@@ -46,8 +46,12 @@ class Snapshot:
 
         64 hexadecimal digits.
         """
-        files = sorted((self._inside(name), text) for name, text in self.files)
+        files = sorted(self.relative_files())
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def relative_files(self) -> list[tuple[str, str]]:
+        """Return names and texts; names of files in the directory are relative to it."""
+        return [(self._inside(name), text) for name, text in self.files]
 
     def _inside(self, name: str) -> str:
         """Return the name of a file relative to the directory, if it is inside."""

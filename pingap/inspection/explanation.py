@@ -134,11 +134,14 @@ class _Client:
         return self.address
 
 
-def explain(runtime: Runtime, server: str, request: Request, client: str) -> Explanation:
+def explain(
+    runtime: Runtime, server: str, request: Request, client: str, *, losses: bool = True
+) -> Explanation:
     """Match a request against the locations of a server.
 
     :param request: its path is as sent by the client; it is normalised here, by the rules of the server.
     :param client: its address.
+    :param losses: also tell why the other locations do not match.
     """
     router = runtime.servers[server].router
     explanation = Explanation(server)
@@ -177,7 +180,7 @@ def explain(runtime: Runtime, server: str, request: Request, client: str) -> Exp
     examined = Asked(request, _Client(client))
     internal = runtime.servers[server].internal
     inner = internal.router.candidates if internal is not None else ()
-    for candidate in (*router.candidates, *inner):
+    for candidate in (*router.candidates, *inner) if losses else ():
         if candidate is not winner:
             name = candidate.target.name
             reasons = list(_reasons(candidate, request, examined, winner))

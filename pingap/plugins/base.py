@@ -131,6 +131,13 @@ class Plugin:
     .. versionadded:: 1.1
     """
 
+    predictable: ClassVar[bool] = False
+    """Whether its methods up to ``proxy_upstream`` need only the request, ``ctx.captures`` and the settings,
+    and only change the request. ``pingap diff`` calls them to tell how a request would be answered.
+
+    .. versionadded:: 1.1
+    """
+
     answers: ClassVar[Literal["content", "public", "internal"]] = "content"
     """What its own responses reveal. ``content``: content of the site, which a guard of the location
     protects. ``public``: nothing confidential (``ping``, a redirect), so the plugin may be listed before a

@@ -100,11 +100,23 @@ def _instances(paths: Iterable[Path]) -> Iterable[RunningInstance]:
     for path in paths:
         with suppress(InstanceLostError):
             with _connection(path) as sock:
+                pid = peer_of(sock)[0]
                 said = _ask(sock, CONNECT_SECONDS, {"command": "who"})
-            with suppress(KeyError):  # not of this version
-                yield RunningInstance(
-                    path, *(said[key] for key in ("pid", "conf", "conf_id", "state"))
-                )
+            found = _instance(path, said)
+            if found is not None and pid in (0, found.pid):  # it cannot claim to be another one
+                yield found
+
+
+def _instance(path: Path, said: dict[str, Any]) -> RunningInstance | None:
+    """Return the instance that answers; None if the answer is of another version.
+
+    Root asks the instances of all users, so the texts may contain anything.
+    """
+    pid, *texts = (said.get(key) for key in ("pid", "conf", "conf_id", "state"))
+    if not isinstance(pid, int) or not all(isinstance(text, str) for text in texts):
+        return None
+    conf, identity, state = ("".join(filter(str.isprintable, str(text))) for text in texts)
+    return RunningInstance(path, pid, conf, identity, state)
 
 
 def _connection(path: Path) -> socket.socket:

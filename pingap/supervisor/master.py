@@ -115,6 +115,7 @@ class Master:
                     await self._supervisor.start(tasks)
                     ready()
                     self._started.set()
+                    await self._reloader.record_start()
                 except BaseException:
                     self._supervisor.kill()
                     raise

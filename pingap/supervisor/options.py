@@ -9,7 +9,8 @@ from pingap.build.loading import read_now
 from pingap.build.storages import places_of, storage_of
 from pingap.config import ConfigError, Problem, Snapshot
 from pingap.config.storage.cache import SnapshotCache
-from pingap.config.storage.interface import ConfigStorage, StorageError
+from pingap.config.storage.errors import StorageError
+from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.memory import TextStorage
 from pingap.plugins.registry import Registry
 

@@ -26,7 +26,9 @@ from pingap.config.file_values import named_files, watched_files
 from pingap.config.problem import dotted
 from pingap.config.restart import needs_restart
 from pingap.config.storage.cache import SnapshotCache
-from pingap.config.storage.interface import ConfigStorage, StorageError
+from pingap.config.storage.errors import StorageError
+from pingap.config.storage.history import ConfigNote
+from pingap.config.storage.interface import ConfigStorage
 from pingap.config.watch import ConfigurationWatch
 from pingap.host.time_limit import time_limit
 from pingap.observability.logs import set_log_level
@@ -35,6 +37,7 @@ from pingap.plugins.instance import ReloadResult
 from pingap.plugins.settings_models import settings_models
 from pingap.supervisor.child import Child
 from pingap.supervisor.options import ServeOptions
+from pingap.supervisor.recording import Recorder
 from pingap.supervisor.supervisor import Supervisor, numbers_of
 from pingap.worker.listening import ListenError, Listening, of_worker, workers_of
 from pingap.worker.relisten import Relisting, relisten
@@ -84,6 +87,7 @@ class Reloader:
         self._options = options
         self._storage = storage
         self._watch = watch
+        self._recorder = Recorder(storage)
         self._lock = anyio.Lock()
         self._at_start = supervisor.base.runtime.config
         """The configuration at the start, which determines the number of workers."""
@@ -121,6 +125,10 @@ class Reloader:
             except RefusedError:
                 return []
 
+    async def record_start(self) -> None:
+        """Record the version with which the workers started."""
+        await self._recorder.record(self._at_start.snapshot, ConfigNote(reason="started"))
+
     async def apply(self, snapshot: Snapshot, by: str) -> list[str]:
         """Serve a configuration that was not read from the files.
 
@@ -139,6 +147,7 @@ class Reloader:
             await self._take_over(snapshot, by)
             failure = ""
             self.served_since = time.time()
+            await self._recorder.record(snapshot, ConfigNote(by, "applied" if by else "reloaded"))
         except Exception as error:
             failure = str(error) or type(error).__name__
             self.problems = getattr(error, "problems", [])

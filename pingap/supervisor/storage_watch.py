@@ -10,7 +10,8 @@ import anyio
 
 from pingap.build.loading import failure_of, read_from
 from pingap.config import Snapshot
-from pingap.config.storage.interface import ConfigStorage, StorageError
+from pingap.config.storage.errors import StorageError
+from pingap.config.storage.interface import ConfigStorage
 
 log = logging.getLogger("pingap")
 

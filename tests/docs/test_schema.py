@@ -32,5 +32,5 @@ def test_a_block_fits_the_schema(block: Block, validator: Draft202012Validator) 
 
 
 def test_every_command_is_documented() -> None:
-    headings = re.findall(r"^## pingap (\S+)$", (DOCS / "tools.md").read_text(), re.MULTILINE)
-    assert sorted(headings) == list(COMMANDS)
+    rows = re.findall(r"^\| \[`pingap (\S+)`\]\(", (DOCS / "tools.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == list(COMMANDS)

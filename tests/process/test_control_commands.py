@@ -39,6 +39,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def proxy(tmp_path: Path, env: dict[str, str]) -> Iterator[Process]:
     toml = TOML.replace("UPGRADE", str(tmp_path / "upgrade.sock"))
+    (tmp_path / "here" / "pingap.toml-history").mkdir(parents=True)
     with Process(toml, tmp_path / "here", env=env) as running:
         yield running
 
@@ -79,8 +80,11 @@ def test_status_and_reload(proxy: Process, env: dict[str, str], tmp_path: Path) 
     (problem,) = json.loads(out)["problems"]
     assert (code, problem["line"]) == (2, 9)
     assert status(proxy, env)["configuration"]["version"] == second["version"]
-    code, out, _ = invoke("status", **env)
+    code, out, _ = invoke("status", "-c", proxy.conf, **env)
     assert code == 0
+    history = json.loads(invoke("history", "list", "-c", proxy.conf, "--json")[1])
+    assert [one["reason"] for one in history] == ["reloaded", "started"]  # what was accepted
+    assert history[0]["version"] == second["version"]
     assert re.search(r"last reload .*: failed:\n    \S+:9: locations\.all", out)
 
 

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from pingap.plugins.registry import Registry
 
 COMMANDS = {
+    "diff": "Show which requests another configuration would handle differently.",
     "drain": "End the running instance; no client loses a request.",
     "explain": "Show how a request would be handled, without sending it.",
+    "history": "Show and restore versions of the configuration.",
     "lint": "Find settings that are valid but probably wrong.",
     "new-plugin": "Create a plugin distribution.",
     "plugins": "List installed plugins, and where they are used.",
     "reload": "Let the running instance read its configuration again.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
+    "secret": "Encrypt values of storages, and change their secret.",
     "status": "Show what the running instance does.",
     "stop": "End the running instance.",
     "upgrade": "Let a new process take over from the running instance.",

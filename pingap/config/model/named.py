@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from pingap.config.kinds import Secret
-from pingap.config.model.base import Claimable, Model, Natural, not_yet
+from pingap.config.model.base import Claimable, Model, Natural
 from pingap.config.units import Duration
 
 
@@ -60,8 +60,8 @@ class StorageConfig(Model):
 
     category: str = Field(description="Free text without effect.")
     value: Secret = Field(description="Lines of TOML.")
-    secret: Secret = not_yet(
-        Secret(""), "Key with which the value is encrypted.", needs="encrypted storages"
+    secret: Secret = Field(
+        Secret(""), description="Not empty: the value is encrypted with it (`pingap secret`)."
     )
     created_at: Natural = Field(0, description="Unix time of its creation.")
     remark: str = Field("", description="A comment.")

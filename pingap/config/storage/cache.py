@@ -13,7 +13,7 @@ from typing import Final
 
 from pingap.config.problem import Problem
 from pingap.config.snapshot import Snapshot
-from pingap.config.storage.interface import StorageError
+from pingap.config.storage.errors import StorageError
 from pingap.config.storage.replacing import replace_files
 from pingap.config.storage_location import scheme_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
@@ -15,7 +16,9 @@ from pingap.config.files import FILE_LIMIT, read
 from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.problem import quoted
 from pingap.config.snapshot import Snapshot
-from pingap.config.storage.interface import ConfigStorage, StorageConflict, StorageError
+from pingap.config.storage.errors import StorageConflict, StorageError
+from pingap.config.storage.file_history import FileHistory
+from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.replacing import only_writer, replace_files
 from pingap.config.storage_location import is_set
 from pingap.config.units import format_size
@@ -38,6 +41,7 @@ class FileStorage(ConfigStorage):
         self._root, _, query = location.partition("?")
         self._path = Path(self._root)
         self._separate = is_set(query, "separation")
+        self._keeps_history = is_set(query, "enable_history")
 
     @property
     def layout(self) -> Layout:
@@ -45,6 +49,13 @@ class FileStorage(ConfigStorage):
         if not self._path.is_dir():
             return Layout.ONE_DOCUMENT
         return Layout.BY_ITEM if self._separate else Layout.BY_SECTION
+
+    @property
+    def history(self) -> FileHistory | None:
+        """The versions in ``<path>-history``, with ``?enable_history`` or if that directory exists."""
+        path = Path(os.path.abspath(self._root))  # noqa: PTH100 - a link stays one
+        folder = path.with_name(f"{path.name}-history")
+        return FileHistory(folder) if self._keeps_history or folder.is_dir() else None
 
     def snapshot(self) -> Snapshot:
         """Read the files; errors are in the snapshot. For processes that must not start threads."""
@@ -107,6 +118,8 @@ class FileStorage(ConfigStorage):
         if name in known:
             return name
         if not self._path.is_dir():
+            if name == self._path.name:
+                return self._root
             raise StorageError(f"{quoted(name)} cannot be written: the configuration is one file")
         inside = PurePath(name)
         if inside.is_relative_to(self._path):

@@ -12,20 +12,8 @@ from pingap.config.editing.documents import Layout, edited_documents
 from pingap.config.editing.toml_text import EditError, Items
 from pingap.config.formats.installed import TOML_ONLY, Formats
 from pingap.config.snapshot import Snapshot
-
-
-class StorageError(Exception):
-    """A storage cannot be read or written; the message gives the reason, without secrets.
-
-    .. versionadded:: 1.1
-    """
-
-
-class StorageConflict(StorageError):
-    """The configuration has been changed since it was read: nothing was written.
-
-    .. versionadded:: 1.1
-    """
+from pingap.config.storage.errors import StorageConflict, StorageError
+from pingap.config.storage.history import ConfigHistory
 
 
 class ConfigStorage(ABC):
@@ -44,6 +32,11 @@ class ConfigStorage(ABC):
     def layout(self) -> Layout:
         """Where ``write_items`` writes new items."""
         return Layout.BY_SECTION
+
+    @property
+    def history(self) -> ConfigHistory | None:
+        """The versions that were accepted; None if it keeps none. pingap records them."""
+        return None
 
     @abstractmethod
     async def read(self) -> Snapshot:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from pingap.config.problem import quoted
 from pingap.config.snapshot import Snapshot
+from pingap.config.storage.errors import StorageConflict, StorageError
 from pingap.config.storage.files import FileStorage
-from pingap.config.storage.interface import ConfigStorage, StorageConflict, StorageError
+from pingap.config.storage.interface import ConfigStorage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from functools import partial
 from typing import NoReturn
 
 from pingap.config.snapshot import Snapshot
-from pingap.config.storage.interface import ConfigStorage, StorageConflict, StorageError
+from pingap.config.storage.errors import StorageConflict, StorageError
+from pingap.config.storage.interface import ConfigStorage
 
 
 class MemoryStorage(ConfigStorage):

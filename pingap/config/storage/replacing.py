@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from pingap.config.storage.interface import StorageError
+from pingap.config.storage.errors import StorageError
 
 log = logging.getLogger("pingap")
 

@@ -28,6 +28,7 @@ class Mock(Plugin):
     """Answers with a status, headers and a body from the configuration."""
 
     category = "mock"
+    predictable = True
     steps = ("request", "proxy_upstream")
 
     class Settings(PluginSettings):

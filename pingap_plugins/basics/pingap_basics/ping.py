@@ -13,6 +13,7 @@ class Ping(Plugin):
     """Answers 200 ``pong`` on an exact path, for any method."""
 
     category = "ping"
+    predictable = True
     answers = "public"
 
     class Settings(PluginSettings):

@@ -36,6 +36,7 @@ class Redirect(Plugin):
     """
 
     category = "redirect"
+    predictable = True
     answers = "public"
 
     class Settings(PluginSettings):

@@ -30,6 +30,7 @@ class Rewrite(Plugin):
     """
 
     category = "rewrite"
+    predictable = True
 
     class Settings(PluginSettings):
         """The key."""

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 
 from pingap.config.editing.toml_text import Items
 from pingap.config.storage import replacing
+from pingap.config.storage.errors import StorageConflict, StorageError
 from pingap.config.storage.files import FileStorage
-from pingap.config.storage.interface import ConfigStorage, StorageConflict, StorageError
+from pingap.config.storage.interface import ConfigStorage
 from pingap.config.storage.memory import MemoryStorage, TextStorage
 
 ONE = '[basic]\nname = "one"\n'

@@ -203,20 +203,12 @@ def test_what_is_no_path_is_refused_and_its_password_is_not_shown():
     assert problems(ETCD) == ["etcd://: is a storage of a distribution, expected a path"]
 
 
-@pytest.mark.parametrize("query", ["separation", "separation=true", "enable_history=false"])
+@pytest.mark.parametrize("query", ["separation", "separation=true", "enable_history"])
 def test_the_layout_of_the_directory_does_not_matter_for_reading(conf, query):
     conf(upstreams__a_toml='[upstreams.a]\naddrs = ["10.0.0.1"]\n')
     config = load(f"conf.d?{query}")
     assert list(config.upstreams) == ["a"]
     assert config.warnings == []
-
-
-@pytest.mark.parametrize("query", ["enable_history", "separation&enable_history=true"])
-def test_history_is_a_warning(conf, query):
-    conf(a_toml="")
-    assert [str(warning) for warning in load(f"conf.d?{query}").warnings] == [
-        "conf.d: enable_history is not supported yet: no history of changes is kept"
-    ]
 
 
 def test_an_unknown_query_part_is_a_problem(conf):

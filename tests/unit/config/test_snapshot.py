@@ -40,7 +40,8 @@ def test_what_happens_to_the_files_afterwards_does_not_matter(conf):
 
 
 def test_it_survives_the_way_through_a_pipe(conf):
-    snapshot = read(f"{conf}?enable_history")
+    (conf / "link").symlink_to("sub")
+    snapshot = read(conf)
     assert snapshot.warnings
     assert sent(snapshot) == snapshot
     assert [name for name, _ in snapshot.files] == [f"{conf}/app.toml", f"{conf}/sub/basic.toml"]

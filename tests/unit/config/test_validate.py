@@ -308,7 +308,6 @@ def test_required_keys_are_required(text, message):
         ("basic", 'sentry = "https://a"', "reporting to Sentry"),
         ("basic", 'pyroscope = "https://a"', "profiling with Pyroscope"),
         ("servers", 'otlp_exporter = "http://a"', "OpenTelemetry"),
-        ("storages", 'secret = "s"', "encrypted storages"),
     ],
 )  # fmt: skip
 def test_what_is_not_there_yet_is_a_problem(section, line, what):
