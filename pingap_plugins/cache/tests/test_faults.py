@@ -327,7 +327,7 @@ def test_two_instances_on_one_folder(origin: Upstream, tmp_path: Path) -> None:
             assert one.get("/5", headers=host).body == PAGES["/5"]
             until(lambda: two.get("/5", headers=host).headers["X-Cache-Status"] == "hit")
             origin.reply("/5", b"new", headers=FRESH)
-            assert one.request("PURGE", "/5", host).status == 204
+            assert one.request("PURGE", "/5", headers=host).status == 204
             assert two.get("/5", headers=host).body == b"new"
             two.process.kill()  # with its workers left alone for a moment
         assert one.get("/5", headers=host).body == b"new"
