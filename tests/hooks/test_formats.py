@@ -95,8 +95,7 @@ def problems(location: object) -> list[str]:
 def test_hook_pingap_formats_adds_a_format(tmp_path: Path, env: dict[str, str]) -> None:
     directory = tmp_path / "conf.d"
     write(directory)
-    arguments = ("-c", str(directory), "--autoreload")
-    with Process("", tmp_path / "proxy", *arguments, env=env) as proxy:
+    with Process("", tmp_path / "proxy", "--autoreload", location=str(directory), env=env) as proxy:
 
         def hello() -> bytes:
             with proxy.connect() as client:

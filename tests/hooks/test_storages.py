@@ -149,7 +149,7 @@ def store(folder: Path, hello: str, more: Mapping[str, str] | None = None) -> st
 
 @contextmanager
 def serving(folder: Path, location: str, env: dict[str, str], *arguments: str) -> Iterator[Process]:
-    with Process("", folder / "proxy", "-c", location, *arguments, env=env) as proxy:
+    with Process("", folder / "proxy", *arguments, location=location, env=env) as proxy:
         yield proxy
 
 

@@ -26,6 +26,7 @@ class Process:
 
     :param toml: the configuration.
     :param folder: where configuration, log and standard error are kept.
+    :param location: the value of ``-c``, if the configuration is elsewhere.
     :param program: the command; that of this environment by default.
     :param start_seconds: it may take to start.
     """
@@ -35,6 +36,7 @@ class Process:
         toml: str,
         folder: Path,
         *arguments: str,
+        location: str = "",
         env: dict[str, str] | None = None,
         program: tuple[str, ...] = (sys.executable, "-m", "pingap"),
         start_seconds: float = 20,
@@ -46,7 +48,7 @@ class Process:
         self.log_path = folder / "pingap.log"
         self.process = subprocess.Popen(
             [
-                *(*program, "-c", str(self.conf)),
+                *(*program, "-c", location or str(self.conf)),
                 *("--log", f"{self.log_path}?rolling=never", *arguments),
             ],
             stderr=subprocess.PIPE,

@@ -8,23 +8,59 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pingap import ConfigProblem, ConfigSnapshot
-from pingap_docker.containers import Container, bare_name, name_of
-from pingap_docker.labels import PREFIX, LabelError, Route, in_quotes, labels_of, route_of
+from pingap_docker.containers import Container, bare_name
+from pingap_docker.labels import (
+    PREFIX,
+    LabelError,
+    Route,
+    by_number,
+    in_network,
+    in_quotes,
+    labels_of,
+    route_of,
+)
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass
 class _Found:
-    """The documents made so far."""
+    """The locations and documents found so far.
 
+    :param groups: host, path and servers -> the containers of a location.
+    :param texts: name of a document -> its text.
+    :param names: name of a document -> key -> its label.
+    """
+
+    groups: dict[tuple[object, ...], list[Route]] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)
     names: dict[str, dict[str, str]] = field(default_factory=dict)
     warnings: list[ConfigProblem] = field(default_factory=list)
 
-    def leave_out(self, document: str, message: str) -> None:
-        """Report a container; its document changes the version of the configuration, so that it is logged."""
-        text = f"{message}; this is left out"
+    def add(self, container: Container, servers: tuple[str, ...]) -> None:
+        """Add the locations of a container."""
+        try:
+            labels = labels_of(container)
+            reached = in_network(container, labels.get("network"))
+        except LabelError as error:
+            self._leave_out(container, "", error)
+            return
+        for number, own in by_number(labels).items():
+            try:
+                if own:
+                    self._add_to_group(route_of(reached, number, own, servers))
+            except LabelError as error:
+                self._leave_out(container, number, error)
+
+    def _add_to_group(self, route: Route) -> None:
+        group = self.groups.setdefault((route.host, route.path, route.servers), [])
+        _require_equal(route, group)
+        group.append(route)
+
+    def _leave_out(self, container: Container, number: str, error: LabelError) -> None:
+        """Report a location; its document changes the version of the configuration, so that it is logged."""
+        document = _document(bare_name(container), number)
+        text = f"label {PREFIX}{number}{error.label}: {error.reason}; this is left out"
         self.texts[document] = f"# {in_quotes(text)}\n"
         self.warnings.append(ConfigProblem((), text, document, is_warning=True))
 
@@ -39,19 +75,11 @@ def snapshot_of(containers: Iterable[Container], servers: tuple[str, ...]) -> Co
     :param servers: for containers without ``pingap.server``.
     """
     found = _Found()
-    groups: dict[tuple[object, ...], list[Route]] = {}
     for container in sorted(containers, key=bare_name):
-        try:
-            if labels := labels_of(container):
-                route = route_of(container, labels, servers)
-                group = groups.setdefault((route.host, route.path, route.servers), [])
-                _require_equal(route, group)
-                group.append(route)
-        except LabelError as error:
-            found.leave_out(name_of(container), str(error))
-    for group in groups.values():
+        found.add(container, servers)
+    for group in found.groups.values():
         if group:
-            document = f'container "{group[0].container}"'
+            document = _document(group[0].container, group[0].number)
             found.texts[document] = _toml(group)
             found.names[document] = _names(group[0])
     return ConfigSnapshot(
@@ -59,6 +87,11 @@ def snapshot_of(containers: Iterable[Container], servers: tuple[str, ...]) -> Co
         warnings=tuple(found.warnings),
         optional={name: found.names.get(name, {}) for name in found.texts},
     )
+
+
+def _document(container: str, number: str) -> str:
+    """Return the name of a document, as warnings show it."""
+    return f'container "{container}"' + (f" ({number[:-1]})" if number else "")
 
 
 def _require_equal(route: Route, group: list[Route]) -> None:
@@ -134,5 +167,6 @@ def _names(route: Route) -> dict[str, str]:
     for label in route.keys:
         table, _, key = label.partition(".")
         keys[f"{table}s.{name}.{key}"] = label
-    named = {key: f"label {PREFIX}{label}" for key, label in keys.items()}
-    return {**named, f"upstreams.{name}.addrs": f"labels {PREFIX}port and {PREFIX}weight"}
+    prefix = f"{PREFIX}{route.number}"
+    named = {key: f"label {prefix}{label}" for key, label in keys.items()}
+    return {**named, f"upstreams.{name}.addrs": f"labels {prefix}port and {prefix}weight"}

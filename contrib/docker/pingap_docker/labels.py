@@ -1,4 +1,4 @@
-"""The labels of one container, read as a location and a backend. No IO."""
+"""The labels of one container, read as locations and backends. No IO."""
 
 from __future__ import annotations
 
@@ -36,23 +36,33 @@ _OTHER_LABEL: Final = {
     "upstream.discovery": "port",
 }
 """Keys that have a label of their own."""
+_OF_ALL: Final = ("enable", "network")
+"""Labels that hold for all locations of a container."""
+_NUMBERED: Final = re.compile(r"([0-9]{1,3}\.)(.+)")
 _KEY: Final = re.compile(r"[A-Za-z0-9_]+")
 _MOST_PORT: Final = 65535
 _MOST_WEIGHT: Final = 65535
 
 
 class LabelError(Exception):
-    """A label is wrong; the message names it, and what was expected."""
+    """A label is wrong.
+
+    :param label: its name, without the prefix and the number.
+    :param reason: what was expected.
+    """
 
     def __init__(self, label: str, reason: str) -> None:
-        super().__init__(f"label {PREFIX}{label}: {reason}")
+        super().__init__(label, reason)
+        self.label = label
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What the labels of one container ask for.
+    """A location that the labels of one container ask for.
 
     :param container: its name.
+    :param number: of the location, ``1.``; empty for labels without a number.
     :param name: of the location and of the upstream; empty if no label gives one.
     :param default_name: without the label: of its service, or its own.
     :param servers: names of servers; ``*``: all.
@@ -62,6 +72,7 @@ class Route:
     """
 
     container: str
+    number: str
     name: str
     default_name: str
     host: str
@@ -90,13 +101,45 @@ def labels_of(container: Container) -> dict[str, str]:
     return found if enabled == "true" else {}
 
 
-def route_of(container: Container, labels: Mapping[str, str], servers: tuple[str, ...]) -> Route:
-    """Read the labels of a container.
+def by_number(labels: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return the labels of each location: ``1.`` for ``pingap.1.host``, empty for those without a number."""
+    sets: dict[str, dict[str, str]] = {}
+    for label, value in labels.items():
+        match = _NUMBERED.fullmatch(label)
+        number, rest = match.groups() if match else ("", label)
+        if rest not in _OF_ALL or match:
+            sets.setdefault(number, {})[rest] = value
+    return sets or {"": dict(labels)}
 
-    :param labels: see ``labels_of``.
+
+def in_network(container: Container, network: str | None) -> Container:
+    """Return a container as it is reached through one of its networks; None: through any.
+
+    :raises LabelError: it is not in that network.
+    """
+    if network is None:
+        return container
+    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    if network not in networks:
+        known = ", ".join(sorted(networks)) or "none"
+        text = f"the container is not in the network {in_quotes(network)}, only in: {known}"
+        raise LabelError("network", text)
+    return {**container, "NetworkSettings": {"Networks": {network: networks[network]}}}
+
+
+def route_of(
+    container: Container, number: str, labels: Mapping[str, str], servers: tuple[str, ...]
+) -> Route:
+    """Read the labels of a location.
+
+    :param container: see ``in_network``.
+    :param labels: see ``by_number``.
     :param servers: for containers without ``pingap.server``.
     :raises LabelError: one of them is wrong.
     """
+    for label in _OF_ALL:
+        if number and label in labels:
+            raise LabelError(label, f"use {PREFIX}{label}, which holds for the whole container")
     keys = dict(_further_keys(labels))
     if not labels.get("host") and not labels.get("path"):
         raise LabelError("host", "missing, and so is pingap.path: one of them is needed")
@@ -105,13 +148,14 @@ def route_of(container: Container, labels: Mapping[str, str], servers: tuple[str
     return Route(
         container=bare_name(container),
         name=labels.get("name", ""),
-        default_name=_default_name(container),
+        number=number,
+        default_name="-".join(filter(None, (_default_name(container), number[:-1]))),
         host=labels.get("host", ""),
         path=labels.get("path", ""),
         servers=_listed(labels, "server") or servers,
         plugins=_listed(labels, "plugins"),
         keys=keys,
-        addr=f"{_address(container, labels, entry)} {weight}",
+        addr=f"{_address(container, entry)} {weight}",
         is_healthy=not str(container.get("Status", "")).endswith(
             ("(unhealthy)", "(health: starting)")
         ),
@@ -167,25 +211,17 @@ def _listed(labels: Mapping[str, str], label: str) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def _address(container: Container, labels: Mapping[str, str], entry: Entry) -> str:
+def _address(container: Container, entry: Entry) -> str:
     """Return ``ip:port`` of a container.
 
     :raises LabelError: it cannot be determined.
     """
-    networks = (container.get("NetworkSettings") or {}).get("Networks") or {}
-    network = labels.get("network")
-    if network is not None:
-        if network not in networks:
-            known = ", ".join(sorted(networks)) or "none"
-            text = f"the container is not in the network {in_quotes(network)}, only in: {known}"
-            raise LabelError("network", text)
-        container = {**container, "NetworkSettings": {"Networks": {network: networks[network]}}}
     if entry.port is None and not any(ports_of(container)):
         raise LabelError("port", "missing, and the container exposes no port")
     try:
         return str(endpoint_of(container, entry))
     except NoAddress as error:
-        raise LabelError("network" if network else "port", f"the container {error}") from None
+        raise LabelError("port", f"the container {error}") from None
 
 
 def in_quotes(text: str) -> str:

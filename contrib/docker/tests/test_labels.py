@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pingap_docker.documents import snapshot_of
 
@@ -112,6 +112,37 @@ def test_any_key_of_locations_and_upstreams() -> None:
     assert len(config.locations["a"].proxy_set_headers) == 1
     assert config.upstreams["a"].read_timeout == 300
     assert config.upstreams["a"].verify_cert is False
+
+
+def test_a_container_with_several_locations() -> None:
+    minio = container("minio", network="proxy")
+    minio["Labels"] |= {
+        "pingap.host": "s3.example",
+        "pingap.port": "9000",
+        "pingap.1.host": "console.example",
+        "pingap.1.port": "9001",
+        "pingap.1.upstream.read_timeout": "5m",
+    }
+    minio["NetworkSettings"]["Networks"]["inner"] = {"IPAddress": "10.9.9.9"}
+    config = load(minio)
+    assert config.warnings == []
+    assert {name: one.addrs for name, one in config.upstreams.items()} == {
+        "minio": ("10.0.0.2:9000 1",),
+        "minio-1": ("10.0.0.2:9001 1",),
+    }
+    assert config.locations["minio-1"].host == "console.example"
+    minio["Labels"]["pingap.1.plugins"] = "nothing"
+    config = load(minio)
+    assert list(config.locations) == ["minio"]
+    (warning,) = map(str, config.warnings[:1])
+    assert warning.startswith('container "minio" (1): label pingap.1.plugins: no plugin block')
+    del minio["Labels"]["pingap.1.plugins"]
+    minio["Labels"]["pingap.1.port"] = "x"
+    assert told(minio)[0].startswith('container "minio" (1): label pingap.1.port: found "x"')
+    minio["Labels"] = {"pingap.7.host": "x", "pingap.enable": "true"}
+    assert list(load(minio).locations) == ["minio-7"]
+    minio["Labels"] = {"pingap.1.enable": "true", "pingap.1.host": "x"}
+    assert told(minio)[0].startswith('container "minio" (1): label pingap.1.enable: ')
 
 
 def test_the_network_is_chosen() -> None:
@@ -229,9 +260,11 @@ def test_workers_get_the_same() -> None:
     assert list(load_configuration(received, REGISTRY).locations) == ["b"]
 
 
+@settings(max_examples=40)
 @given(st.text(), st.text(), st.text(), st.text())
 def test_any_labels_are_a_location_or_a_warning(host: str, path: str, name: str, key: str) -> None:
     one = container("a", host=host, path=path, name=name, location__remark=key)
     config = load(one, main='[servers.web]\naddr = "127.0.0.1:0"')
-    assert bool(config.locations) != bool(config.warnings)
+    is_left_out = any("this is left out" in one.message for one in config.warnings)
+    assert bool(config.locations) != is_left_out
     assert config.servers.keys() == {"web"}

@@ -111,6 +111,7 @@ plugin_timing = true
 forwarded_header = true
 match_methods = ["GET"]
 match_ips = ["10.0.0.0/8"]
+servers = ["web"]
 includes = []
 remark = "r"
 [locations.rest]
@@ -303,7 +304,7 @@ def test_that_directory_uses_every_supported_key(directory):
             "locations",
             "upstream path host match_headers match_query match_cookies weight plugins"
             " proxy_set_headers proxy_add_headers enable_reverse_proxy_headers"
-            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header match_methods match_ips includes remark",
+            " client_max_body_size max_processing max_retries max_retry_window retry_on retry_buffer_size plugin_timing forwarded_header match_methods match_ips servers includes remark",
         ),
         (
             "upstreams",
