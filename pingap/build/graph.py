@@ -281,7 +281,6 @@ class _Builder:
         }
         configs = self.config.locations
         routes = [_route(configs[n], one) for n, one in served.items() if not configs[n].internal]
-        inner = [_route(configs[n], one) for n, one in served.items() if configs[n].internal]
         error_page = ErrorPage(self.config.basic.error_template)
         own = [Instance("pingap:error_page", error_page)]
         metrics = self._metrics(name, settings, served, upstreams)
@@ -290,7 +289,6 @@ class _Builder:
         kind = CarefulRouter if settings.allow_in_paths else Router
         raw = settings.path_matching == "raw"
         router = self._try(path, lambda: kind(routes, compile_regex, raw=raw))
-        inner_router = self._try(path, lambda: Router(inner, compile_regex, raw=raw))
         access_log = self._try((*path, "access_log"), lambda: self._access_log(settings.access_log))
         if router is None:
             return None
@@ -315,9 +313,7 @@ class _Builder:
             tls=self.tls.server(name, settings, serving.tls if serving is not None else None),
             trusted_forwarding=self.config.basic.trusted_forwarding,
             plugin_failures=self.failures,
-            internal=InternalRoutes(inner_router, path_rules(settings))
-            if inner_router and inner
-            else None,
+            internal=self._internal(path, settings, served),
             connection_handlers=server_handlers(
                 self.handlers["pingap_connection"], self.plugins.servers.of(name)
             ),
@@ -328,6 +324,16 @@ class _Builder:
         if self.config.locations[location.name].internal:
             return location
         return self.plugins.at_server(server, location)
+
+    def _internal(
+        self, path: Key, settings: ServerConfig, served: dict[str, LocationRuntime]
+    ) -> InternalRoutes | None:
+        """Return the internal locations of a server; None without any."""
+        configs = self.config.locations
+        routes = [_route(configs[n], one) for n, one in served.items() if configs[n].internal]
+        raw = settings.path_matching == "raw"
+        router = self._try(path, lambda: Router(routes, compile_regex, raw=raw))
+        return InternalRoutes(router, path_rules(settings)) if router and routes else None
 
     def _metrics(
         self,

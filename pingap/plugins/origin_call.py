@@ -239,15 +239,11 @@ class OriginCall:
         self._run(self._asker.on_upstream_lost, failure)
 
     def time_out(self) -> None:
-        """End because the origin takes too long: 504, or an incomplete response if it has begun.
-
-        Logged as for an upstream that does not respond in time.
-        """
+        """End because the origin takes too long: 504, or an incomplete response if it has begun."""
         if not self.is_over:
             self.is_over = self.is_gone = True
             self._release()
-            kind = "ReadTimedout"
-            error = UpstreamError("did not answer in time", error_type=kind, status=504)
+            error = UpstreamError("did not answer in time", error_type="ReadTimedout", status=504)
             self._run(self._asker.on_upstream_lost, error)
 
     def accept_websocket(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    GetJsonSchemaHandler,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -107,9 +108,18 @@ def _written_out(value: object) -> object:
     return {"file": value} if isinstance(value, str) else value
 
 
+class _OrText:
+    """Lets the JSON Schema of a page be text, too."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: Any, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string", "format": "pingap-file"}, handler(schema)]}
+
+
 PageRules = dict[
     Annotated[str, AfterValidator(_check_statuses)],
-    Annotated[PageSettings, BeforeValidator(_written_out)],
+    Annotated[PageSettings, BeforeValidator(_written_out), _OrText()],
 ]
 """Statuses -> their page; text stands for a file."""
 
