@@ -299,6 +299,40 @@ def test_nobody_there_is_an_error(prefix: str) -> None:
     )
 
 
+def test_an_etcd_that_does_not_answer_is_an_error(etcd: Etcd, prefix: str) -> None:
+    etcd.put(f"{prefix}/a.toml", "1")
+    etcd.pause()
+    try:
+        with pytest.raises(StorageError) as caught:
+            read(storage_of(etcd, prefix, "timeout=300ms"))
+    finally:
+        etcd.resume()
+    assert str(caught.value) == f"{etcd.url}: no answer within 0.3 s"
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_connection_that_is_lost_while_writing(
+    etcd: Etcd, prefix: str, written: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etcd.put(f"{prefix}/a.toml", "1")
+    storage = storage_of(etcd, prefix)
+    before, call = read(storage).version, storage._gateway.call
+
+    async def lost(path: str, body: dict[str, object]) -> dict[str, object]:
+        if path != "kv/txn":
+            return await call(path, body)
+        if written:
+            await call(path, body)
+        raise session.UnreachableError("the connection was lost")
+
+    monkeypatch.setattr(storage._gateway, "call", lost)
+    if written:
+        assert write(storage, {"a.toml": "2"}, before) == read(storage).version != before
+    else:
+        with pytest.raises(StorageError, match="the connection was lost"):
+            write(storage, {"a.toml": "2"}, before)
+
+
 # Locks.
 
 

@@ -105,8 +105,8 @@ class Upstreams:
         scope = Scope(block.block or [])
         for server in scope.here("server"):
             table["addrs"] += self._server(server, failures)
-        if len(failures) == 1 and (only := failures.pop())[0] not in ("", "0"):
-            table["passive_failures"] = int(only[0])
+        if len(failures) == 1 and (only := failures.pop()) != ("", "") and only[0] != "0":
+            table["passive_failures"] = int(only[0] or "1")
             table["passive_ejection_time"] = duration(only[1] or "10")
         elif len(failures) > 1:
             self._result.leave_out(block.place, "max_fails", "all servers must have the same")
