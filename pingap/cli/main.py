@@ -114,7 +114,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         raise click.UsageError("--conf and --upstream cannot be used together")
     if not conf and not upstream:
         raise click.UsageError("where is the configuration? Give -c PATH, or --upstream ADDR")
-    if options["cache"] and scheme_of(str(conf or "")) in ("", FILES):
+    if options["cache"] and all(scheme_of(one) in ("", FILES) for one in conf):
         raise click.UsageError("--cache is for a configuration that is not in files")
     for name, needed in (
         ("addr", "upstream"),

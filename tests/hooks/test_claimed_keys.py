@@ -218,4 +218,4 @@ def test_claimed_keys_are_shown_by_the_commands(tmp_path: Path, site: dict[str, 
     code, out, _ = invoke("schema", **site)
     defined = json.loads(out)
     tables = [defined["properties"]["basic"], *map(defined["$defs"].get, ("servers", "upstreams"))]
-    assert [table["properties"]["depth"]["type"] for table in tables] == ["integer"] * 3
+    assert [table["properties"]["depth"]["type"] for table in tables] == [["integer", "string"]] * 3

@@ -15,7 +15,7 @@ import click
 @click.argument("what")
 @click.pass_context
 def purge(ctx, what):
-    print(f"purged {what} of {ctx.obj}")
+    print(f"purged {what} of {' '.join(ctx.obj)}")
     ctx.exit(3)
 
 @hookimpl

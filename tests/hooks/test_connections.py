@@ -112,7 +112,7 @@ def answer(sock: socket.socket, data: bytes = b"") -> bytes:
 
 
 def refused(proxy: Process, server: str, plugin: str = "one") -> int:
-    with proxy.connect() as client:
+    with proxy.connect("web") as client:
         page = client.get("/metrics").body.decode()
     label = f'pingap_connections_refused{{plugin="{plugin}",server="{server}"}}'
     values = [line.split()[-1] for line in page.splitlines() if line.startswith(label)]
@@ -196,7 +196,7 @@ def test_a_plugin_that_raises_lets_pass_unless_it_is_a_guard(proxy: Process) -> 
     proxy.wait_for_log("plugin one failed in pingap_connection")
     assert answer(connect(proxy, "strict", "127.0.0.66")) == b""
     proxy.wait_for_log("plugin strict failed in pingap_connection")
-    with proxy.connect() as client:
+    with proxy.connect("web") as client:
         page = client.get("/metrics").body.decode()
     assert 'pingap_plugin_failures{location="",plugin="strict",server="web"} 1.0' in page
 

@@ -536,10 +536,10 @@ def bombs(*, masked: bool) -> bytes:
 
 
 def wait_for_turns(site: Site, since: int) -> None:
-    """Wait until a filter tells how many messages it got at once; each takes milliseconds."""
+    """Wait until a filter tells how many messages it got at once; each takes a while."""
     until(lambda: " in a turn" in site.proxy.log[since:])
     most = re.findall(r"(\d+) in a turn", site.proxy.log[since:])
-    assert 0 < int(most[0]) <= 3
+    assert 0 < int(most[0]) < BOMBS / 2
 
 
 @pytest.mark.parametrize("opened", [Http1WebSocket, Http2WebSocket])

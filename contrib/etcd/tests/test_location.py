@@ -75,5 +75,5 @@ def test_mistakes(location: str, said: str) -> None:
 
 def test_a_mistake_is_one_of_the_configuration() -> None:
     with pytest.raises(ConfigError) as caught:
-        read_configuration("etcd://h/p?usr=a", installed_registry())
+        read_configuration(["etcd://h/p?usr=a"], installed_registry())
     assert str(caught.value) == "etcd://: unknown parameter usr; did you mean user?\n1 problem."

@@ -35,7 +35,7 @@ def fill(etcd: Etcd, prefix: str, text: str = "one") -> None:
 
 @contextmanager
 def serving(folder: Path, location: str, *arguments: str) -> Iterator[Process]:
-    with Process("", folder, "-c", location, "--autoreload", *arguments) as proxy:
+    with Process("", folder, "--autoreload", *arguments, location=location) as proxy:
         yield proxy
 
 

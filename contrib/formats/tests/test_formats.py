@@ -260,7 +260,7 @@ def test_problems_of_the_configuration_have_their_place(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("[basic]\n")
     registry = installed_registry()
     with pytest.raises(ConfigError) as caught:
-        load_configuration(read_configuration(str(tmp_path), registry), registry)
+        load_configuration(read_configuration([str(tmp_path)], registry), registry)
     text = str(caught.value)
     assert 'a.hcl:2: servers.a.adr: unknown key; did you mean "addr"?' in text
     assert 'b.kdl:2: locations.l.upstream: no upstream block is named "nobody"' in text

@@ -46,8 +46,8 @@ def written_value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(written_value, value))}]"
     if isinstance(value, str) and "\n" in value:
-        written = tomlkit.string(value, multiline=True).as_string()
-        return f'"""\n{written.removeprefix(chr(34) * 3)}'
+        lines = [tomlkit.string(line).as_string()[1:-1] for line in value.split("\n")]
+        return '"""\n' + "\n".join(lines) + '"""'
     return str(tomlkit.item(value).as_string())
 
 
