@@ -16,7 +16,7 @@ from pingap.http.paths import as_sent
 _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
 
 
-_ATTRIBUTES = (
+ATTRIBUTES = (
     "_parsed_query",
     "asks_timing",
     "body",
@@ -52,7 +52,7 @@ class Request:
     ``raw_path`` for the path as sent.
     """
 
-    __slots__ = _ATTRIBUTES
+    __slots__ = ATTRIBUTES
 
     method: str
     target: str
@@ -129,7 +129,7 @@ class Request:
         .. versionadded:: 1.1
         """
         made = new_request(type(self))
-        for name in _ATTRIBUTES:
+        for name in ATTRIBUTES:
             if hasattr(self, name):
                 set_unchecked(made, name, getattr(self, name))
         set_unchecked(made, "headers", self.headers.copy())

@@ -10,7 +10,6 @@ is only reported, and the request continues without the plugin.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -141,7 +140,7 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
             x.filters.append(stage)
         else:
             x.filters = [stage]
-            x.ctx._exchange = weakref.ref(x)
+            x.ctx._exchange = x
 
     await ask_plugins(x, chain, phase, _FILTERS, keep, *arguments)
     return filters

@@ -90,6 +90,7 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             record(x.request, response, x.ctx)
         if x.ctx.error is not None:
             forget_frames(x.ctx.error)
+        x.ctx._exchange = None  # a reference cycle
 
 
 async def _find_response(x: Exchange) -> Response:
