@@ -233,7 +233,7 @@ def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None
     :raises PluginError: it fails closed.
     """
     failure = PluginError(owner.name, phase, owner.places.get(phase, ""))
+    failure.__cause__ = error  # mypyc ignores ``from``
     if not owner.fail_open:
-        raise failure from error
-    failure.__cause__ = error
+        raise failure
     x.server.report(x, failure)
