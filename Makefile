@@ -13,14 +13,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
+# A second environment, whose pingap is compiled; .venv keeps the one that can be edited.
+COMPILED := .venv-compiled
+COMPILED_PIP := $(COMPILED)/bin/python -m pip --disable-pip-version-check
+WHEELS := dist/compiled
+
 # The core with TLS, and every distribution below pingap_plugins/ and contrib/, installed so that edits
 # take effect; but for the one that needs a C compiler.
 SPEEDUPS := contrib/speedups
 PROJECTS := pyproject.toml $(wildcard pingap_plugins/*/pyproject.toml contrib/*/pyproject.toml)
 PROJECTS := $(filter-out $(SPEEDUPS)/%,$(PROJECTS))
-EDITABLE := -e '.[tls]' $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
+DISTRIBUTIONS := $(addprefix -e ,$(filter-out ./,$(dir $(PROJECTS))))
+EDITABLE := -e '.[tls]' $(DISTRIBUTIONS)
 
-.PHONY: help setup speedups run test fuzz lint docs bench profile clean
+.PHONY: help setup speedups compiled run test fuzz lint docs bench profile clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -29,6 +35,8 @@ help: ## List the targets.
 setup: $(VENV)/setup.stamp ## Make .venv with the core and all plugin distributions.
 
 speedups: $(VENV)/speedups.stamp ## Compile and install contrib/speedups, which nothing else needs.
+
+compiled: $(COMPILED)/compiled.stamp ## Make .venv-compiled, in which the data path and the readers are compiled.
 
 run: setup ## Serve conf.d: try http://127.0.0.1:8080/
 	$(BIN)/pingap -c conf.d $(ARGS)
@@ -56,7 +64,7 @@ profile: setup ## Show where the CPU time of a request goes.
 	$(BIN)/python contrib/bench/cpu_profile.py $(ARGS)
 
 clean: ## Remove .venv and everything that was built or cached.
-	rm -rf $(VENV) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) site dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	rm -rf $(SPEEDUPS)/build $(SPEEDUPS)/*.egg-info $(SPEEDUPS)/pingap_speedups/*.c
 
 # The stamps say what .venv holds; they are made again when a pyproject.toml changes.
@@ -76,6 +84,16 @@ $(VENV)/dev.stamp: $(VENV)/setup.stamp
 
 $(VENV)/speedups.stamp: $(VENV)/setup.stamp $(wildcard $(addprefix $(SPEEDUPS)/,*.toml *.py */*.py*))
 	$(PIP) install --quiet ./$(SPEEDUPS)
+	@touch $@
+
+# From a source distribution, because compiled files beside the sources would hide later edits.
+$(COMPILED)/compiled.stamp: $(PROJECTS) $(shell find pingap $(SPEEDUPS) -name '*.py*')
+	$(PYTHON) -m venv $(COMPILED)
+	$(COMPILED_PIP) install --quiet --upgrade 'pip>=25.1' hatchling
+	rm -rf $(WHEELS)
+	$(COMPILED)/bin/hatchling build -t sdist -d $(WHEELS)
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=1 $(COMPILED_PIP) wheel --quiet --no-deps -w $(WHEELS) $(WHEELS)/pingap-*.tar.gz
+	$(COMPILED_PIP) install --quiet "$$(echo $(WHEELS)/pingap-*.whl)[tls]" $(DISTRIBUTIONS) ./$(SPEEDUPS)
 	@touch $@
 
 $(VENV)/docs.stamp: $(VENV)/setup.stamp

@@ -35,7 +35,8 @@ from pingap.plugins.chains import Instance, freeze
 from pingap.proxy.async_hooks import HookTasks
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.hook_runner import call_all, call_first
-from pingap.proxy.routing import Route, Router
+from pingap.proxy.routes import Route
+from pingap.proxy.routing import Router
 from pingap.shared_state.local import LocalState
 from pingap.shared_state.segment import SharedSegment
 from pingap.upstream.balancing.selection import Balancing, Selection

@@ -41,7 +41,8 @@ from pingap.plugins.registry import Registry
 from pingap.proxy.error_page import ErrorPage
 from pingap.proxy.exposition import ServerMetrics
 from pingap.proxy.internal_redirect import InternalRoutes
-from pingap.proxy.routing import CarefulRouter, Route, Router
+from pingap.proxy.routes import Route
+from pingap.proxy.routing import CarefulRouter, Router
 from pingap.proxy.runtime import LocationRuntime, ServerRuntime
 from pingap.proxy.upstream_headers import header_changes
 from pingap.shared_state.bus import Bus

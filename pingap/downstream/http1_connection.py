@@ -56,7 +56,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
         super().__init__(listener)
         self._advancing = False  # inside _advance: a request that ends immediately must not recurse
         self._linger_left = LINGER_BYTES
-        self._last_request: float = listener.limits.keepalive_requests
+        self._last_request = float(listener.limits.keepalive_requests)
 
     # Callbacks of the transport.
 
@@ -289,7 +289,7 @@ class Http1Connection(Http1Reader, asyncio.Protocol):
 
     def drain(self, *, at_once: bool) -> None:
         """Close the connection as soon as no request is in progress (see ``listener``)."""
-        self._last_request = 0
+        self._last_request = 0.0
         if not at_once:
             seconds = min(self._limits.keepalive_timeout, LAST_REQUEST_SECONDS)
             self._limits = replace(self._limits, keepalive_timeout=seconds)

@@ -101,7 +101,7 @@ class RequestContext:
     """Set by a plugin: answers the request within the process, in place of the location's upstream. If a
     plugin sets ``ctx.upstream``, too, that upstream gets the request."""
     _background: tuple[Request, RequestContext] | None = None
-    _exchange: Callable[[], RunningExchange | None] | None = None
+    _exchange: RunningExchange | None = None  # set while plugins may need it, since it refers back
     _user: str = ""
     _received: tuple[Request, str, str, str]  # the request and its original method, target and host
     _read_body: Callable[[int], Awaitable[bytes]] | None = None
@@ -169,8 +169,8 @@ class RequestContext:
 
         .. versionadded:: 1.1
         """
-        if self._exchange is not None and (exchange := self._exchange()) is not None:
-            return await exchange.read_response(response, limit)
+        if self._exchange is not None:
+            return await self._exchange.read_response(response, limit)
         body = response.body
         return body if isinstance(body, bytes) and len(body) <= limit else None
 
@@ -184,8 +184,7 @@ class RequestContext:
         """
         if self.reads_ahead is not wanted:
             self.reads_ahead = wanted
-            exchange = self._exchange() if self._exchange is not None else None
-            if exchange is not None:
+            if (exchange := self._exchange) is not None:
                 exchange.on_client_full(exchange.client_full)
 
     def send_in_background(self, request: Request) -> RequestContext:

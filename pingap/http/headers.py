@@ -8,6 +8,8 @@ from functools import lru_cache
 from itertools import compress
 from typing import Final, TypeAlias, overload
 
+from mypy_extensions import mypyc_attr
+
 Field: TypeAlias = tuple[bytes, bytes]
 """A header field, ready to be sent: its name in lower case, and its line ``Name: value``."""
 
@@ -46,12 +48,11 @@ def field(name: str, value: str) -> Field:
     return raw_name.lower(), b"%b: %b" % (raw_name, raw_value)
 
 
-new: Final = object.__new__
-"""Creates an object without calling its class, for objects that every request needs."""
 set_unchecked: Final = object.__setattr__
 """Assigns attributes that plugins may not assign, or no longer."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Headers:
     """Header fields in their original order, names compared without case (RFC 9110, 5.1).
 
@@ -229,9 +230,13 @@ class Headers:
         return f"Headers({self.items()!r})"
 
 
+new_headers: Final = Headers.__new__
+"""Creates the object without calling its class, because every request needs one."""
+
+
 def make_headers(keys: list[bytes], lines: list[bytes]) -> Headers:
     """Return headers that take over two lists, as described in ``Headers``."""
-    self: Headers = new(Headers)
+    self = new_headers(Headers)
     self.keys = keys
     self.lines = lines
     return self

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from pingap.http.cookies import parse_cookies
 from pingap.http.forms import parse_query
@@ -13,6 +16,31 @@ from pingap.http.paths import as_sent
 _TARGET = re.compile(r"[!-\"$-~\x80-\xff]+").fullmatch  # no control character, space, or fragment
 
 
+ATTRIBUTES = (
+    "_parsed_query",
+    "asks_timing",
+    "body",
+    "chunked",
+    "content_length",
+    "expects_continue",
+    "headers",
+    "host",
+    "http_version",
+    "keep_alive",
+    "method",
+    "other_paths",
+    "path",
+    "path_danger",
+    "query",
+    "received_target",
+    "sent",
+    "target",
+    "upgrade",
+    "websocket_key",
+)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Request:
     """The head of a request, as received; plugins may change it before it is sent on.
 
@@ -24,28 +52,7 @@ class Request:
     ``raw_path`` for the path as sent.
     """
 
-    __slots__ = (
-        "_parsed_query",
-        "asks_timing",
-        "body",
-        "chunked",
-        "content_length",
-        "expects_continue",
-        "headers",
-        "host",
-        "http_version",
-        "keep_alive",
-        "method",
-        "other_paths",
-        "path",
-        "path_danger",
-        "query",
-        "received_target",
-        "sent",
-        "target",
-        "upgrade",
-        "websocket_key",
-    )
+    __slots__ = ATTRIBUTES
 
     method: str
     target: str
@@ -121,8 +128,8 @@ class Request:
 
         .. versionadded:: 1.1
         """
-        made: Request = object.__new__(type(self))
-        for name in Request.__slots__:
+        made = new_request(type(self))
+        for name in ATTRIBUTES:
             if hasattr(self, name):
                 set_unchecked(made, name, getattr(self, name))
         set_unchecked(made, "headers", self.headers.copy())
@@ -223,6 +230,10 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.host}{ascii(self.target)[1:-1]}>"  # for logs
+
+
+new_request: Final = Request.__new__
+"""Creates the object without calling its class, because every request needs one."""
 
 
 def is_target(text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Final
 
-from pingap.http.headers import Field, Headers, new, set_unchecked
+from pingap.http.headers import Field, Headers, set_unchecked
 from pingap.http.redirects import STATUSES, location_field
 from pingap.http.request import Request
 from pingap.http.response_checks import RESPONSE_CHECKS, length_of
@@ -215,6 +215,9 @@ class _Unchecked(Response):
     __setattr__ = object.__setattr__  # type: ignore[assignment]
 
 
+_new: Final = object.__new__
+
+
 def make_response(
     status: int,
     reason: bytes | None,
@@ -224,7 +227,7 @@ def make_response(
     upstream: bool,
 ) -> Response:
     """Return a response from values that need no check; see ``Response`` for their meaning."""
-    self: Response = new(_Unchecked)
+    self: Response = _new(_Unchecked)
     self.status = status
     self.reason = reason
     self.headers = headers

@@ -11,7 +11,7 @@ from pingap.build.runtime import Runtime
 from pingap.http.paths import as_matched
 from pingap.inspection.finding import Finding, finding
 from pingap.proxy.matching import HostKind, HostMatcher, HostPiece, PathKind, PathMatcher
-from pingap.proxy.routing import Candidate
+from pingap.proxy.routes import Candidate
 from pingap.proxy.runtime import LocationRuntime
 
 Route = Candidate[LocationRuntime]

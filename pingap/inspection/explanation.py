@@ -30,7 +30,7 @@ from pingap.plugins.order_lint import implementations
 from pingap.protocol.targets import read_path
 from pingap.proxy.conditions import Asked
 from pingap.proxy.matching import Captures, HostKind, HostMatcher, PathKind, PathMatcher
-from pingap.proxy.routing import Candidate
+from pingap.proxy.routes import Candidate
 from pingap.proxy.runtime import LocationRuntime
 from pingap.proxy.upstream_headers import FORWARDED_HEADER, REVERSE_PROXY_HEADERS
 from pingap.upstream.upstream import UpstreamRuntime

@@ -9,7 +9,7 @@ from typing import Final
 from pingap.build.runtime import Runtime
 from pingap.inspection.asked import read_request
 from pingap.proxy.matching import HostKind, PathKind
-from pingap.proxy.routing import Candidate
+from pingap.proxy.routes import Candidate
 from pingap.proxy.runtime import LocationRuntime
 
 OTHER_HOST: Final = "other-host.invalid"

@@ -7,9 +7,9 @@ import sys
 from typing import Final
 
 from pingap.http.errors import BadRequest
-from pingap.http.headers import Headers, new
+from pingap.http.headers import Headers, new_headers
 from pingap.http.hosts import parse_host
-from pingap.http.request import Request
+from pingap.http.request import Request, new_request
 from pingap.protocol.chunked import ChunkedDecoder
 from pingap.protocol.events import TUNNEL_PIECE, EndOfMessage, HeadLimits
 from pingap.protocol.fields import (
@@ -93,10 +93,10 @@ class RequestDecoder:
         method, target, path, query, host, keys, lines = plain
         if len(keys) > limits.fields:
             return None
-        headers: Headers = new(Headers)  # same as make_headers, but without a call
+        headers = new_headers(Headers)  # same as make_headers, but without a call
         headers.keys = keys
         headers.lines = lines
-        request: Request = new(Request)
+        request = new_request(Request)
         request.begin(method, target, path, query, host, headers)
         return request
 
@@ -187,7 +187,7 @@ class RequestDecoder:
         if usual is not None and keys.count(b"host") == 1:
             method, target, path, query = usual.groups("")
             host = parse_host(headers.lines[keys.index(b"host")][6:])
-            request: Request = new(Request)
+            request = new_request(Request)
             request.begin(method, target, path, query, host, headers)
         else:
             request = self._read_odd(line, headers)

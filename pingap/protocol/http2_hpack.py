@@ -102,8 +102,8 @@ class HeadReader(Generic[H]):
             raise Http2Error(COMPRESSION_ERROR, "too many changes of the table's size")
         try:
             return self._decoder.decode(block)
-        except OversizedBlock as error:
-            raise Http2Error(ENHANCE_YOUR_CALM, str(error)) from None
+        except OversizedBlock as excess:
+            raise Http2Error(ENHANCE_YOUR_CALM, str(excess)) from None
         except MalformedBlock as error:
             raise Http2Error(COMPRESSION_ERROR, str(error)) from None
         finally:

@@ -11,9 +11,9 @@ from itertools import compress
 from typing import Final
 
 from pingap.http.errors import BadRequest
-from pingap.http.headers import TOKEN, make_headers, new
+from pingap.http.headers import TOKEN, make_headers
 from pingap.http.hosts import parse_host
-from pingap.http.request import Request
+from pingap.http.request import Request, new_request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.fields import read_length
 from pingap.protocol.http1_head import Malformed
@@ -88,7 +88,7 @@ class RequestHead:
         :raises StreamError: this contradicts ``content-length`` (RFC 9113, 8.1.1).
         """
         headers = make_headers(self.keys.copy(), self.lines.copy())
-        request: Request = new(Request)
+        request = new_request(Request)
         request.begin(self.method, self.target, self.path, self.query, self.host, headers)
         request.http_version = "2.0"
         request.other_paths = self.other_paths

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pingap.http.attempts import Retry, UpstreamAttempt
 from pingap.http.errors import BadRequest, HTTPError, PingapError, UpstreamError
@@ -103,7 +103,7 @@ async def _try_or_replace(
                 raise  # the client or a plugin caused it
             x.forgive()  # otherwise nothing could be awaited
             chain = x.chains.upstream_error
-            answer = call_first(x, chain, "upstream_error", x.request, error, x.ctx)
+            answer: Any = call_first(x, chain, "upstream_error", x.request, error, x.ctx)
             if answer is not None and not isinstance(answer, Response | Retry):
                 answer = await answer
             if isinstance(answer, Response):

@@ -16,7 +16,7 @@ from pingap.proxy.async_hooks import Outcome
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.filter_chain import Filters
-from pingap.proxy.stepping import suspend
+from pingap.proxy.suspending import suspend
 
 READ_SECONDS: Final = 30.0
 """How long opening a file, or reading a piece of it, may take."""

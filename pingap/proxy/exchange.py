@@ -25,7 +25,8 @@ from pingap.plugins.chains import NO_CHAINS, Chains
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.filter_stages import Stage
 from pingap.proxy.sides import Downstream, Messages
-from pingap.proxy.stepping import Stepping, suspend
+from pingap.proxy.stepping import Stepping
+from pingap.proxy.suspending import suspend
 from pingap.proxy.unattended import bound_body, can_go_on, go_on
 from pingap.proxy.whole_request import read_whole
 from pingap.proxy.whole_upstream_response import take_whole

@@ -10,7 +10,6 @@ is only reported, and the request continues without the plugin.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -141,7 +140,7 @@ async def ask_filters(x: Exchange, chain: Chain, phase: str, *arguments: Any) ->
             x.filters.append(stage)
         else:
             x.filters = [stage]
-            x.ctx._exchange = weakref.ref(x)
+            x.ctx._exchange = x
 
     await ask_plugins(x, chain, phase, _FILTERS, keep, *arguments)
     return filters
@@ -234,7 +233,7 @@ def _failed(x: Exchange, owner: Owner, phase: str, error: BaseException) -> None
     :raises PluginError: it fails closed.
     """
     failure = PluginError(owner.name, phase, owner.places.get(phase, ""))
+    failure.__cause__ = error  # mypyc ignores ``from``
     if not owner.fail_open:
-        raise failure from error
-    failure.__cause__ = error
+        raise failure
     x.server.report(x, failure)

@@ -93,6 +93,7 @@ async def handle(x: Exchange, refusal: HTTPError | None = None) -> None:
             record(x.request, response, x.ctx)
         if x.ctx.error is not None:
             forget_frames(x.ctx.error)
+        x.ctx._exchange = None  # a reference cycle
 
 
 async def _redirect(x: Exchange, redirect: InternalRedirect) -> Response:

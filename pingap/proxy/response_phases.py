@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 from pingap.http.attempts import Retry
 from pingap.http.response import InternalRedirect, Response
 from pingap.plugins.chains import Chains
@@ -21,7 +19,7 @@ async def change_upstream_response(
 ) -> Response:
     """Run ``upstream_response``; if a plugin replaces the response, the upstream's is dropped."""
     chain = x.chains.upstream_response
-    x.ctx._exchange = weakref.ref(x)  # for ``ctx.read_response``
+    x.ctx._exchange = x  # for ``ctx.read_response``
     while chain:
         step, *rest = chain
         chain = tuple(rest)

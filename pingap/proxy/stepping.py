@@ -6,7 +6,6 @@ Only awaits of plugins run in a task.
 from __future__ import annotations
 
 import logging
-import types
 from collections.abc import Awaitable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,6 +15,7 @@ from pingap.http.ports import Upstream
 from pingap.http.request import Request
 from pingap.observability.failures import REQUEST
 from pingap.proxy.sides import Downstream
+from pingap.proxy.suspending import suspend
 
 if TYPE_CHECKING:
     from pingap.proxy.async_hooks import HookTasks, Outcome
@@ -29,12 +29,6 @@ _ENDED: Final = object()
 
 def _close(connection: Upstream) -> None:
     connection.close()
-
-
-@types.coroutine
-def suspend() -> Generator[None, None, None]:
-    """Return when a callback wakes the exchange."""
-    yield
 
 
 class Stepping:

@@ -13,7 +13,7 @@ from pingap.http.response import Response
 from pingap.proxy.body_relay import BodyRelay
 from pingap.proxy.exchange import Exchange
 from pingap.proxy.sides import Messages
-from pingap.proxy.stepping import suspend
+from pingap.proxy.suspending import suspend
 
 
 async def run_tunnel(x: Exchange, response: Response) -> None:

@@ -13,7 +13,7 @@ from support.readers import READERS
 
 from pingap.http.errors import BadRequest
 from pingap.http.headers import make_headers
-from pingap.http.request import Request
+from pingap.http.request import ATTRIBUTES, Request
 from pingap.protocol.events import HeadLimits
 from pingap.protocol.http1_head import Malformed
 from pingap.protocol.http1_request import RequestDecoder
@@ -36,7 +36,7 @@ MANY = 10_000
 
 
 def all_of(request: Request) -> list[object]:
-    return [getattr(request, name, "not set") for name in Request.__slots__]
+    return [getattr(request, name, "not set") for name in ATTRIBUTES]
 
 
 def made_of(plain: PlainRequest) -> list[object]:

@@ -8,7 +8,8 @@ from ipaddress import ip_network
 import pytest
 
 from pingap.proxy.conditions import Asked, ClientCondition, ConditionKind, ValueCondition
-from pingap.proxy.routing import Route, Router
+from pingap.proxy.routes import Route
+from pingap.proxy.routing import Router
 
 HEADER, QUERY, COOKIE = ConditionKind.HEADER, ConditionKind.QUERY, ConditionKind.COOKIE
 

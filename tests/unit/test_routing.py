@@ -17,7 +17,8 @@ from pingap.proxy.matching import (
     PathKind,
     PathMatcher,
 )
-from pingap.proxy.routing import Candidate, Route, Router, computed_weight
+from pingap.proxy.routes import Candidate, Route, computed_weight
+from pingap.proxy.routing import Router
 
 
 @dataclass
