@@ -163,7 +163,7 @@ STATES: dict[str, tuple[str, int, Callable[[socket.socket], None]]] = {
     "HTTP/2, cached header blocks": ("web", 20, http2(*_remembered())),
     "HTTP/2, 128 requests whose upstream does not answer": (
         "web",
-        2,
+        4,
         http2(*(_request(number, b"/wait") for number in range(1, 257, 2))),
     ),
     "HTTP/2, 128 responses that the client does not read": (

@@ -103,6 +103,7 @@ def test_etcd_may_be_away(tmp_path: Path) -> None:
             etcd.put("/p/plugins/hello.toml", MOCK.format("two"))
             etcd.ctl("compaction", str(etcd.revision))
             until(lambda: hello(proxy) == b"two")
+            proxy.wait_for_log("etcd is back", 20)  # SIGHUP may have read the change before
             assert proxy.log.count("etcd cannot be watched") == 1
             assert proxy.log.count("etcd is back") == 1
             etcd.put("/p/plugins/hello.toml", MOCK.format("three"))
