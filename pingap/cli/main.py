@@ -27,10 +27,11 @@ _NOT_YET = {
     "admin": "the admin listener",
     "cp": "the control panel",
     "sync": "writing the configuration to another storage",
-    "to_hcl": "converting to HCL",
-    "to_kdl": "converting to KDL",
 }
 """Options of pingap 0.13.9 that are an error in this release and hidden in ``--help``."""
+
+_CONVERSIONS = {"to_hcl": "hcl", "to_kdl": "kdl"}
+"""Options of pingap 0.13.9 that are a command here."""
 
 _VARIABLES = {
     "conf": "PINGAP_CONF",
@@ -162,6 +163,11 @@ def _refuse_what_is_not_there(options: dict[str, object], origins: dict[str, str
         if options[name]:
             said = origins.get(name) or "--" + name.replace("_", "-")
             raise click.UsageError(f"{said}: {what} is not in this release yet")
+    for name, suffix in _CONVERSIONS.items():
+        if options[name]:
+            raise click.UsageError(
+                f"--to-{suffix} is a command here: pingap convert FILE --to {suffix}, of pingap-convert"
+            )
 
 
 def _run(options: dict[str, Any], log: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -27,6 +27,7 @@ class Snapshot:
     :param optional: documents that are left out, with a warning, if they are wrong, so that they cannot
         harm the others. Name -> key path in it, such as ``locations.wiki.host`` -> its name in the warning.
     :param left_out: those that are left out.
+    :param elsewhere: names of documents that belong to another storage than the one with the history.
     """
 
     directory: str = "."
@@ -35,6 +36,7 @@ class Snapshot:
     warnings: tuple[Problem, ...] = ()
     optional: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     left_out: frozenset[str] = frozenset()
+    elsewhere: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.files)
@@ -48,6 +50,11 @@ class Snapshot:
         """
         files = sorted(self.relative_files())
         return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def kept(self) -> Snapshot:
+        """Return what a history keeps: neither optional documents nor those of other storages."""
+        left = self.elsewhere.union(self.optional)
+        return replace(self, files=tuple(file for file in self.files if file[0] not in left))
 
     def relative_files(self) -> list[tuple[str, str]]:
         """Return names and texts; names of files in the directory are relative to it."""
@@ -78,6 +85,7 @@ class Snapshot:
                 "warnings": [written(problem) for problem in self.warnings],
                 "optional": {name: dict(keys) for name, keys in self.optional.items()},
                 "left_out": sorted(self.left_out),
+                "elsewhere": sorted(self.elsewhere),
             }
         ).encode()
 
@@ -96,6 +104,7 @@ class Snapshot:
                 warnings=tuple(map(read_problem, read["warnings"])),
                 optional={_text(name): dict(keys) for name, keys in read["optional"].items()},
                 left_out=frozenset(map(_text, read["left_out"])),
+                elsewhere=frozenset(map(_text, read["elsewhere"])),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             raise ValueError("these bytes are not a configuration snapshot") from None

@@ -19,7 +19,7 @@ from pingap.plugins.settings_models import settings_models
 
 NO_HISTORY = (
     "no versions of this configuration are kept: start pingap with -c PATH?enable_history, "
-    "or create the directory PATH-history"
+    "or, if it is in files, create the directory PATH-history"
 )
 
 
@@ -79,7 +79,7 @@ class Restoration:
     """A version that is to replace the current texts.
 
     :param current: the current texts.
-    :param snapshot: those of the version, with the current names of documents.
+    :param snapshot: those of the version, with the current names of documents, and with what versions leave out.
     """
 
     current: Snapshot
@@ -99,12 +99,18 @@ class Restoration:
 
 def restoration(current: Snapshot, version: Snapshot) -> Restoration:
     """Return what restores a version."""
+    kept = current.kept()
     names = {
         inside: name
-        for (inside, _), (name, _) in zip(current.relative_files(), current.files, strict=True)
+        for (inside, _), (name, _) in zip(kept.relative_files(), kept.files, strict=True)
     }
-    prefix = "" if current.directory == "." else f"{current.directory.rstrip('/')}/"
-    files = tuple((names.get(name, f"{prefix}{name}"), text) for name, text in version.files)
+    # The directory may be that of another storage, whose documents are in no version.
+    in_directory = any(inside != name for inside, name in names.items())
+    prefix = f"{current.directory.rstrip('/')}/" if in_directory else ""
+    restored = [(names.get(name, f"{prefix}{name}"), text) for name, text in version.files]
+    in_version = set(kept.files)
+    others = [file for file in current.files if file not in in_version]
+    files = tuple(restored + others)
     return Restoration(current, replace(current, files=files, problems=(), warnings=()))
 
 
@@ -115,5 +121,5 @@ async def restore(storage: ConfigStorage, wanted: Restoration, note: ConfigNote)
     """
     version = await storage.write(wanted.documents, expected=wanted.current.version)
     if (history := storage.history) is not None:
-        await history.record(wanted.snapshot, note)
+        await history.record(wanted.snapshot.kept(), note)
     return version

@@ -31,12 +31,12 @@ class Recorder:
     async def record(self, snapshot: Snapshot, note: ConfigNote) -> None:
         """Record a version that all workers serve."""
         try:
-            history = self._storage.history
+            history, kept = self._storage.history, snapshot.kept()
             if isinstance(history, FileHistory):
-                history.record_now(snapshot, note)  # no threads in a process that forks
+                history.record_now(kept, note)  # no threads in a process that forks
             elif history is not None:
                 with anyio.fail_after(RECORD_SECONDS):
-                    await history.record(snapshot, note)
+                    await history.record(kept, note)
         except TimeoutError:
             log.error("this version was not recorded: it took too long")  # noqa: TRY400
         except Exception as error:  # of a distribution

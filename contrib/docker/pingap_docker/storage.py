@@ -34,6 +34,8 @@ class DockerStorage(ConfigStorage):
         servers of containers that name none.
     """
 
+    is_writable = False
+
     def __init__(self, location: str) -> None:
         address, _, query = location.partition("://")[2].partition("?")
         parameters = parse_qsl(query, keep_blank_values=True)

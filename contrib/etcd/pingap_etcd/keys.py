@@ -39,6 +39,16 @@ def below(prefix: str) -> dict[str, str]:
     return {"key": encoded(f"{prefix}/"), "range_end": encoded(f"{prefix}0")}  # "0" follows "/"
 
 
+def starting_with(text: str) -> dict[str, str]:
+    """Return the range of all keys that begin with a text, whose last character is in ASCII."""
+    return {"key": encoded(text), "range_end": encoded(f"{text[:-1]}{chr(ord(text[-1]) + 1)}")}
+
+
+def ranged(key: str) -> dict[str, str]:
+    """Return the range of one key."""
+    return {"key": encoded(key)}
+
+
 def revision_of(answer: Mapping[str, Any]) -> int:
     """Return the revision of the cluster in the header of an answer; 0 if it has none."""
     return int(answer.get("header", {}).get("revision", 0))
@@ -52,7 +62,7 @@ def put(key: str, text: str, lease: str = "0") -> dict[str, Any]:
     return {"request_put": {"key": encoded(key), "value": encoded(text), "lease": lease}}
 
 
-def delete(key: str) -> dict[str, Any]:
+def delete(key: str | bytes) -> dict[str, Any]:
     """Return the operation of a transaction that removes a key."""
     return {"request_delete_range": {"key": encoded(key)}}
 

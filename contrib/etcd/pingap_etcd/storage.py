@@ -1,34 +1,30 @@
 """The storage: documents are keys below a prefix, ``<prefix>/basic.toml`` and ``<prefix>/servers/web.toml``.
 
 Source of the layout: config.md, section 11. Beside it, ``<prefix>-version`` is set by each write and makes
-writers notice each other, ``<prefix>-history`` has previous texts, and ``<prefix>-locks`` has locks.
+writers notice each other, ``<prefix>-history`` and ``<prefix>-versions`` have the history, and
+``<prefix>-locks`` has locks.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 
-from pingap import ConfigProblem, ConfigSnapshot, ConfigStorage, StorageConflict, StorageError
+from pingap import (
+    ConfigLayout,
+    ConfigSnapshot,
+    ConfigStorage,
+    StorageConflict,
+    StorageError,
+)
+from pingap_etcd.documents import State, read_state
 from pingap_etcd.gateway import Gateway
-from pingap_etcd.keys import Entry, below, delete, encoded, none_newer, put, revision_of, unchanged
+from pingap_etcd.history import EtcdHistory
+from pingap_etcd.keys import Entry, delete, encoded, none_newer, put, unchanged
 from pingap_etcd.location import Location
 from pingap_etcd.lock import EtcdLock
 from pingap_etcd.session import Answer, UnreachableError
 from pingap_etcd.watching import Watch
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """All documents at one revision.
-
-    :param revisions: key -> revision of its last change.
-    """
-
-    snapshot: ConfigSnapshot
-    revisions: Mapping[str, int]
-    revision: int
 
 
 class EtcdStorage(ConfigStorage):
@@ -41,6 +37,18 @@ class EtcdStorage(ConfigStorage):
         self._location = location
         self._prefix = location.prefix
         self._gateway = Gateway(location)
+
+    @property
+    def layout(self) -> ConfigLayout:
+        """One document for each item."""
+        return ConfigLayout.BY_ITEM
+
+    @property
+    def history(self) -> EtcdHistory | None:
+        """The versions, with ``enable_history``."""
+        if not self._location.enable_history:
+            return None
+        return EtcdHistory(self._gateway, self._prefix)
 
     async def read(self) -> ConfigSnapshot:
         """Return all documents, as they were at one revision; their names are the keys.
@@ -86,22 +94,10 @@ class EtcdStorage(ConfigStorage):
         """
         return EtcdLock(self._gateway, f"{self._prefix}-locks/{name}", seconds)
 
-    async def _read(self) -> _State:
-        answer = await self._gateway.call("kv/range", below(self._prefix))
-        entries = [Entry.of(one) for one in answer.get("kvs", ())]
-        files, problems, revisions = [], [], {}
-        for entry in sorted(entries, key=lambda one: one.key):
-            name = entry.key.decode("utf-8", "backslashreplace")
-            revisions[name] = entry.revision
-            try:
-                files.append((name, entry.value.decode()))
-            except UnicodeDecodeError as error:
-                line = entry.value.count(b"\n", 0, error.start) + 1
-                problems.append(ConfigProblem((), "is not UTF-8 text", name, line))
-        snapshot = ConfigSnapshot(files=tuple(files), problems=tuple(problems))
-        return _State(snapshot, revisions, revision_of(answer))
+    async def _read(self) -> State:
+        return await read_state(self._gateway, self._prefix)
 
-    async def _commit(self, before: _State, texts: Mapping[str, str | None], version: str) -> None:
+    async def _commit(self, before: State, texts: Mapping[str, str | None], version: str) -> None:
         mark = f"{self._prefix}-version"
         marks = await self._gateway.call("kv/range", {"key": encoded(mark)})
         marked = [Entry.of(one).revision for one in marks.get("kvs", ())]
@@ -115,7 +111,10 @@ class EtcdStorage(ConfigStorage):
         operations = [
             delete(key) if text is None else put(key, text) for key, text in texts.items()
         ]
-        operations += [put(mark, version), *self._history(before, texts)]
+        operations.append(put(mark, version))
+        if (history := self.history) is not None:
+            await history.forget()  # before: if it fails, nothing is written
+            operations += await self._previous(before, texts, history)
         answer = await self._transact(conditions, operations)
         if not answer.get("succeeded"):
             raise StorageConflict("the keys were changed meanwhile")
@@ -130,19 +129,15 @@ class EtcdStorage(ConfigStorage):
             limit = "etcd sets at most 128 keys at once, or as many as --max-txn-ops allows"
             raise StorageError(f"{limit}; these are {len(operations)}") from None
 
-    def _history(self, before: _State, texts: Mapping[str, str | None]) -> list[Answer]:
-        """Return the operations that keep previous texts."""
-        if not self._location.enable_history:
-            return []
+    async def _previous(
+        self, before: State, texts: Mapping[str, str | None], history: EtcdHistory
+    ) -> list[Answer]:
+        """Return the operations that keep previous texts, except those that are part of a version."""
         now, known = int(time.time()), dict(before.snapshot.files)
         return [
-            put(self._history_key(key, before.revisions[key], now), known[key])
-            for key in texts
-            if key in known
+            put(history.key(key, f"{before.revisions[key]}-{now}"), known[key])
+            for key in await history.missing(before, texts.keys() & known.keys())
         ]
-
-    def _history_key(self, key: str, revision: int, now: int) -> str:
-        return f"{self._prefix}-history{key.removeprefix(self._prefix)}/{revision}-{now}"
 
     def _key(self, name: str) -> str:
         """Return the key of a document.

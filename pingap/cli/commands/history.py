@@ -110,7 +110,7 @@ def command() -> None:
 def list_(conf: tuple[str, ...], as_json: bool) -> None:
     """List the versions, newest first."""
     site = Versions(conf)
-    found, current = site.all()[::-1], site.current().version
+    found, current = site.all()[::-1], site.current().kept().version
     served = next((one.name for one in found if one.version == current), "")
     if as_json:
         print_json([_plain(one) | {"is_current": one.name == served} for one in found])
@@ -131,7 +131,7 @@ def show(version: str | None, conf: tuple[str, ...], as_json: bool, reveal: bool
     """Print the texts of a version; without one, those of now. Secrets are masked."""
     site = Versions(conf)
     snapshot = site.texts(version)
-    files = snapshot.files if reveal else _masked(snapshot, site.registry)
+    files = snapshot.kept().files if reveal else _masked(snapshot, site.registry)
     if as_json:
         print_json(dict(files))
         return
@@ -210,7 +210,7 @@ def _masked(snapshot: Snapshot, registry: Registry) -> list[tuple[str, str]]:
     directory = loaded.config.source.directory
     formats = formats_of(registry)
     shown = []
-    for name, text in snapshot.files:
+    for name, text in snapshot.kept().files:
         if suffix(name) in formats.suffixes - {"toml"}:
             shown.append((name, "(shown with --reveal only: it is not TOML)\n"))
         else:

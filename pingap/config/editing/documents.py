@@ -57,6 +57,15 @@ def edited_documents(
     return {name: documents.edited(name, some) for name, some in by_document.items()}
 
 
+def items_in(snapshot: Snapshot, items: Items, formats: Formats) -> set[KeyPath]:
+    """Return which of some items a configuration contains.
+
+    :raises EditError: one of its documents cannot be read.
+    """
+    documents = _Documents(snapshot, Layout.BY_SECTION, formats)
+    return {path for path in items if documents.owner(path) is not None}
+
+
 def _check(path: KeyPath) -> None:
     """Check that a path is that of an item.
 

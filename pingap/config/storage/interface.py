@@ -28,6 +28,9 @@ class ConfigStorage(ABC):
     formats: Formats = TOML_ONLY
     """The formats of its documents; pingap sets it."""
 
+    is_writable: bool = True
+    """Whether ``write`` can succeed. With several ``-c``, the first such storage gets what is new."""
+
     @property
     def layout(self) -> Layout:
         """Where ``write_items`` writes new items."""
@@ -35,7 +38,7 @@ class ConfigStorage(ABC):
 
     @property
     def history(self) -> ConfigHistory | None:
-        """The versions that were accepted; None if it keeps none. pingap records them."""
+        """The versions that were accepted; None if it keeps none. pingap records them, without optional documents."""
         return None
 
     @abstractmethod

@@ -79,6 +79,8 @@ class TextStorage(MemoryStorage):
     :param name: shown in problems instead of a file.
     """
 
+    is_writable = False
+
     def __init__(self, text: str, name: str) -> None:
         super().__init__({name: text})
 
