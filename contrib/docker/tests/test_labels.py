@@ -114,6 +114,15 @@ def test_any_key_of_locations_and_upstreams() -> None:
     assert config.upstreams["a"].verify_cert is False
 
 
+@pytest.mark.parametrize("value", ["[" * 100_000, "{a=" * 50_000, "1" * 5000, "[" + "1" * 5000])
+def test_values_that_toml_cannot_read_are_texts(value: str) -> None:
+    wiki = container("wiki", host="wiki.example", location__grpc_web=value)
+    shop = container("shop", host="shop.example", location__proxy_set_headers=f'["A: {value}"]')
+    fine = container("fine", host="fine.example")
+    assert "fine" in load(wiki, shop, fine).locations
+    assert any("pingap.location.grpc_web" in one for one in told(wiki, shop, fine))
+
+
 def test_a_container_with_several_locations() -> None:
     minio = container("minio", network="proxy")
     minio["Labels"] |= {

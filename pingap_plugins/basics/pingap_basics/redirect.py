@@ -19,7 +19,7 @@ from pingap import (
     field,
     hookimpl,
 )
-from pingap_basics.redirect_target import Target
+from pingap_basics.redirect_target import Target, with_query
 
 _PREFIX = re.compile(r'[!"$->@-~]*')
 _PORT = re.compile(r":[0-9]+$")
@@ -133,12 +133,24 @@ class Redirect(Plugin):
             return None
         if self._from is not None and (match := self._from.search(request.path)) is None:
             return None
-        location = target.expand(match, request, ctx, request.query if self._adds_query else "")
-        sent = ctx.original.target
-        scheme = ctx.scheme(request)
-        if location == sent or location == self._origin(request, ctx, scheme, upgrade=False) + sent:
+        location = target.expand(match, request, ctx)
+        if self._is_at(location.partition("#")[0], request, ctx):
             return None  # it would be redirected again and again
+        if self._adds_query:
+            location = with_query(location, request.query)
         return Response.redirect(location, self._status, external=True)
+
+    def _is_at(self, location: str, request: Request, ctx: RequestContext) -> bool:
+        """Return whether a request is at a target already, perhaps with a query that was added to it.
+
+        :param location: without fragment, which clients do not send.
+        """
+        origin = self._origin(request, ctx, ctx.scheme(request), upgrade=False)
+        begin = location + ("&" if "?" in location else "?")
+        for sent in (ctx.original.target, origin + ctx.original.target):
+            if sent == location or (self._adds_query and sent.startswith(begin)):
+                return True
+        return False
 
     def _origin(self, request: Request, ctx: RequestContext, scheme: str, *, upgrade: bool) -> str:
         """Return scheme, host and port of the target.
@@ -159,5 +171,5 @@ class Redirect(Plugin):
             port = ""
         else:
             found = _PORT.search(request.headers.get("host") or "")
-            port = found[0] if found else ""
+            port = found[0] if found and found[0] != f":{_DEFAULT_PORTS[scheme]}" else ""
         return f"{scheme}://{host}{port}"

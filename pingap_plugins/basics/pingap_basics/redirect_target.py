@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from ipaddress import IPv6Address
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
@@ -23,6 +24,7 @@ _AUTHORITY: Final = re.compile(
 _ORIGIN: Final = re.compile(
     r"https?://(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?", re.IGNORECASE
 )
+_DEFAULT_PORT: Final = re.compile(r"(?<=^http:)(//.*):0*80$|(?<=^https:)(//.*):0*443$")
 _HOST: Final = re.compile(r"[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\]")
 _WRONG: Final = re.compile(r"[\x00-\x20\x7f\\\"<>^`{|}]")
 _WITH_QUERY: Final = ("request_uri", "uri", "args")
@@ -51,17 +53,16 @@ class Target:
     def __init__(self, text: str, pattern: Any | None) -> None:
         origin, rest = _split(text)
         self._has_origin = bool(origin)
-        self._origin = list(_parts(_pieces(origin), None))
+        self._origin = list(_parts(_pieces(_canonical(origin)), None))
         pieces = list(_pieces(rest))
         self._rest = list(_parts(pieces, pattern))
         self.with_query = [name for literal, name in pieces if not literal and name in _WITH_QUERY]
         """The variables in it that contain the query of the request."""
 
-    def expand(self, match: Any, request: Request, ctx: RequestContext, query: str) -> str:
+    def expand(self, match: Any, request: Request, ctx: RequestContext) -> str:
         """Return the target for a request.
 
         :param match: of the expression; None without one.
-        :param query: added to that of the target; in the form of ``Request.query``.
         :raises HTTPError: 400, it has no host, or one that cannot be a part of a URL.
         """
         origin = "".join(make(match, request, ctx) for make in self._origin)
@@ -70,11 +71,30 @@ class Target:
             rest = "/" + rest.lstrip("/")  # "//" would begin a host
         elif not rest.startswith("/"):
             rest = f"/{rest}"
-        if query:
-            rest, mark, fragment = rest.partition("#")
-            joint = "&" if "?" in rest else "?"
-            rest = f"{rest}{joint}{_quoted(query, _URL)}{mark}{fragment}"
         return origin + rest
+
+
+def with_query(target: str, query: str) -> str:
+    """Return a target with a query behind its own, and before its fragment.
+
+    :param query: in the form of ``Request.query``.
+    """
+    if not query:
+        return target
+    target, mark, fragment = target.partition("#")
+    joint = "&" if "?" in target else "?"
+    return f"{target}{joint}{_quoted(query, _URL)}{mark}{fragment}"
+
+
+def _canonical(origin: str) -> str:
+    """Return scheme, host and port as clients send them: otherwise a request at the target is not recognised."""
+    origin = _DEFAULT_PORT.sub(r"\1\2", origin.lower())
+    if match := re.search(r"\[(.+)\]", origin):
+        try:
+            return origin.replace(match[1], IPv6Address(match[1]).compressed)
+        except ValueError:
+            raise ValueError(f'found "{match[0]}", which is not an IPv6 address') from None
+    return re.sub(r"\.(?=:[0-9]+$|$)", "", origin)  # "example.com." is the host "example.com"
 
 
 def _split(text: str) -> tuple[str, str]:

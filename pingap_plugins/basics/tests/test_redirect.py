@@ -220,10 +220,48 @@ def test_http_1_0_without_host(site: Proxy) -> None:
         ({"to": "/new"}, "/new", None),
         ({"to": "/new"}, "/new?x", None),
         ({"to": "/new", "query": "drop"}, "/new?x", "/new"),
+        ({"to": "http://H.test$request_uri"}, "/a", None),
+        ({"to": "http://h.test:80$request_uri"}, "/a", None),
+        ({"to": "http://h.test.$request_uri"}, "/a", None),
+        ({"to": "http://h.test:8080$request_uri"}, "/a", "http://h.test:8080/a"),
+        ({"to": "https://h.test:443$request_uri"}, "/a", "https://h.test/a"),
+        ({"to": "https://[::0001]:8443/x"}, "/a", "https://[::1]:8443/x"),
+        ({"to": "/new#part"}, "/new", None),
+        ({"to": "/new#part"}, "/new?x", None),
+        ({"to": "/new?x=1"}, "/a?y", "/new?x=1&y"),
+        ({"to": "/new?x=1"}, "/new?x=1", None),
+        ({"to": "/new?x=1"}, "/new?x=1&y", None),
+        ({"to": "/new?x=1"}, "/new?x=12", "/new?x=1&x=12"),
     ],
 )  # fmt: skip
 def test_targets(settings: dict[str, object], target: str, expected: str | None) -> None:
     assert location(settings, target) == expected
+
+
+@pytest.mark.parametrize("host", ["h.test:80", "H.test", "h.test.", "h.test.:80"])
+def test_a_request_at_the_target_passes_however_its_host_is_written(
+    host: str, start_proxy: Callable[[str], Proxy]
+) -> None:
+    proxy = start_proxy("""
+[plugins.one_name]
+category = "redirect"
+to = "http://H.test:80$request_uri"
+[plugins.passed]
+category = "mock"
+status = 204
+[locations.all]
+plugins = ["one_name", "passed"]
+[servers.web]
+addr = "127.0.0.1:0"
+locations = ["all"]
+""")
+    assert proxy.get("/a", headers={"Host": host}).status == 204
+    assert proxy.get("/a", headers={"Host": "other.test"}).header("location") == "http://h.test/a"
+
+
+def test_a_target_has_a_valid_address() -> None:
+    with pytest.raises(ValidationError, match="not an IPv6 address"):
+        Redirect.Settings.model_validate({"to": "http://[::1::]/x"})
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ _ABSOLUTE: Final = re.compile(r"(?:(https?):)?//([^/?#\\]+)(.*)", re.IGNORECASE 
 _REFRESH: Final = re.compile(
     r"""(\s*[0-9.]+(?:\s*[;,]\s*|\s+)(?:url\s*=\s*)?["']?)(.*)""", re.IGNORECASE | re.DOTALL
 )
-_LINK: Final = re.compile(r'"(?:\\.|[^"\\])*(?:"|$)|<([^<>]*)>', re.DOTALL)
+_LINK: Final = re.compile(r'"(?:\\.?|[^"\\])*"?|<([^<>]*)>', re.DOTALL)
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 

@@ -97,6 +97,11 @@ def test_links(value: str, expected: str) -> None:
     assert APP.of_link(value, HOSTS) == expected
 
 
+def test_a_quoted_text_without_end_is_read_once() -> None:
+    value = '"' + '\\"' * 50_000 + "\\"  # minutes, if each quote were tried as the begin of a text
+    assert APP.of_link(value, HOSTS) == value
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
