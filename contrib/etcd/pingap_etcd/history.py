@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import batched
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from pingap import ConfigHistory, ConfigNote, ConfigSnapshot, ConfigVersion, StorageError
 from pingap_etcd.documents import State, read_state
 from pingap_etcd.gateway import Gateway
-from pingap_etcd.keys import Entry, delete, encoded, put, ranged, starting_with
+from pingap_etcd.keys import Entry, delete, put, ranged, starting_with
 from pingap_etcd.lock import EtcdLock
 from pingap_etcd.session import Answer
 
@@ -31,6 +31,9 @@ LOCK_SECONDS: Final = 15.0
 _OPERATIONS: Final = 100
 _TRANSACTION_BYTES: Final = 1 << 20
 """Limits of one transaction; by default, etcd accepts 128 operations and 1.5 MiB."""
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,8 @@ class EtcdHistory(ConfigHistory):
         if not found:
             raise StorageError(f"there is no version {name!r}")
         keys = {self.key(document, end): document for document, end in found[0].texts.items()}
-        files = []
-        for entry in await self._ranges(ranged(key) for key in keys):
-            files.append((keys[entry.key.decode()], entry.value.decode()))
+        entries = await self._ranges(ranged(key) for key in keys)
+        files = [(keys[entry.key.decode()], entry.value.decode()) for entry in entries]
         snapshot = ConfigSnapshot(files=tuple(sorted(files)))
         if snapshot.version != found[0].head.version:
             raise StorageError(f"the version {name} is damaged: not all of its texts are there")
@@ -136,8 +138,7 @@ class EtcdHistory(ConfigHistory):
         sizes = {one: len(text.encode()) for one, text in texts.items()}
         head = ConfigVersion(name, at, note, version, sum(sizes.values()))
         found = _Version(head, ends | new, sum(sizes[one] for one in new))
-        content = _written(found)
-        found = replace(found, added=found.added + len(content))
+        found = replace(found, added=found.added + len(_written(found)))
         await self._puts({f"{self._versions}{name}": _written(found)})
         return found
 
@@ -167,7 +168,7 @@ class EtcdHistory(ConfigHistory):
         keys = [f"{self._versions}{one.head.name}".encode() for one in old]
         used = {self.key(name, end) for one in kept for name, end in one.texts.items()}
         keys += await self._unused(used)
-        for some in batched(keys, _OPERATIONS, strict=False):
+        for some in _batches(keys):
             await self._transact([delete(key) for key in some])
 
     async def _unused(self, used: set[str]) -> list[bytes]:
@@ -196,7 +197,7 @@ class EtcdHistory(ConfigHistory):
 
     async def _ranges(self, ranges: Iterable[dict[str, str]]) -> list[Entry]:
         found: list[Entry] = []
-        for some in batched(ranges, _OPERATIONS, strict=False):
+        for some in _batches(ranges):
             answer = await self._transact([{"request_range": one} for one in some])
             for one in answer.get("responses", ()):
                 found += map(Entry.of, one.get("response_range", {}).get("kvs", ()))
@@ -204,6 +205,12 @@ class EtcdHistory(ConfigHistory):
 
     async def _transact(self, operations: list[Answer]) -> Answer:
         return await self._gateway.call("kv/txn", {"success": operations})
+
+
+def _batches(items: Iterable[T]) -> Iterator[list[T]]:
+    rest = iter(items)
+    while some := list(islice(rest, _OPERATIONS)):
+        yield some
 
 
 def _written(version: _Version) -> str:

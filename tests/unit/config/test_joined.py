@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -13,10 +15,15 @@ from pingap.build.loading import load_configuration, read_configuration, read_fr
 from pingap.build.registry import installed_registry
 from pingap.build.storages import storage_of
 from pingap.config import ConfigError
+from pingap.config.editing.toml_text import Items
 from pingap.config.snapshot import Snapshot
+from pingap.config.storage.files import FileStorage
+from pingap.config.storage.history import ConfigNote, ConfigVersion
 from pingap.config.storage.interface import StorageConflict, StorageError
 from pingap.config.storage.joined import JoinedStorage, Part
 from pingap.config.storage.memory import MemoryStorage
+from pingap.inspection import versions
+from pingap.supervisor.recording import Recorder
 
 REGISTRY = installed_registry()
 SERVER = '[servers.web]\naddr = "127.0.0.1:0"\n'
@@ -135,3 +142,87 @@ def test_a_watch_that_fails_is_passed_on() -> None:
         anyio.run(follow, Broken())
     with pytest.raises(StorageError, match="ended its watch"):
         anyio.run(follow, Ended())
+
+
+class Containers(MemoryStorage):
+    """What others describe: optional, and not to be written."""
+
+    is_writable = False
+
+    async def read(self) -> Snapshot:
+        snapshot = await super().read()
+        return replace(snapshot, optional={name: {} for name, _ in snapshot.files})
+
+    async def write(self, documents: Mapping[str, str | None], *, expected: str) -> str:
+        raise StorageError("containers cannot be written")
+
+
+class Site:
+    """Files with a history, after containers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.conf = folder / "conf.d"
+        self.conf.mkdir()
+        self.containers = Containers({"container a": LOCATION})
+        self.files = FileStorage(f"{self.conf}?enable_history")
+        parts = [Part("docker://", self.containers), Part(str(self.conf), self.files)]
+        self.storage = JoinedStorage(parts)
+        (self.conf / "servers.toml").write_text(SERVER)
+
+    def write_items(self, items: Items) -> None:
+        snapshot = anyio.run(self.storage.read)
+        anyio.run(partial(self.storage.write_items, items, expected=snapshot.version))
+
+    def record(self) -> list[ConfigVersion]:
+        async def record() -> list[ConfigVersion]:
+            snapshot = await self.storage.read()
+            await Recorder(self.storage).record(snapshot, ConfigNote())
+            assert self.storage.history is not None
+            return await self.storage.history.versions()
+
+        return anyio.run(record)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+def test_items_are_written_to_the_first_place_that_can_be_written(site: Site) -> None:
+    assert (site.storage.is_writable, site.storage.layout) == (True, site.files.layout)
+    site.write_items({("locations", "b"): {"path": "/b"}})
+    assert (site.conf / "locations.toml").read_text() == '[locations.b]\npath = "/b"\n'
+    with pytest.raises(StorageError, match="containers cannot be written"):
+        site.write_items({("locations", "a"): {"path": "/a"}})
+    both: Items = {("locations", "a"): {"path": "/a"}, ("locations", "b"): None}
+    with pytest.raises(StorageError, match="these items are in docker:// and "):
+        site.write_items(both)
+
+
+def test_the_start_of_a_container_is_no_version(site: Site) -> None:
+    (first,) = site.record()
+    assert first.version == site.files.snapshot().version
+    site.containers.change({"container b": LOCATION.replace("s.a]", "s.b]")})
+    assert site.record() == [first]
+
+
+def test_a_version_is_restored_beside_containers(site: Site) -> None:
+    (site.conf / "plugins.toml").write_text("# old\n")
+    (first,) = site.record()
+    (site.conf / "plugins.toml").unlink()
+    (site.conf / "more.toml").write_text("# new\n")
+    site.record()
+    site.containers.change({"container a": LOCATION + "# now\n"})
+
+    async def restore() -> None:
+        history = versions.history_of(site.storage)
+        texts = await history.snapshot(first.name)
+        wanted = versions.restoration(await site.storage.read(), texts)
+        assert [one for one in wanted.problems(REGISTRY) if not one.is_warning] == []
+        assert set(wanted.documents) == {f"{site.conf}/{name}.toml" for name in ("plugins", "more")}
+        await versions.restore(site.storage, wanted, ConfigNote("", "it broke"))
+        assert (await history.versions())[-1].version == first.version
+
+    anyio.run(restore)
+    assert {path.name for path in site.conf.iterdir()} == {"servers.toml", "plugins.toml"}
+    assert len(site.record()) == 3
