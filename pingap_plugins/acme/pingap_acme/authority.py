@@ -141,7 +141,7 @@ class Authority:
                 if body.status == messages.STATUS_INVALID:
                     return None
                 found = [self._authorization(one) for one in body.authorizations]
-            except messages.Error:  # it has expired
+            except (messages.Error, errors.ClientError):  # it has expired
                 return None
             return messages.OrderResource(body=body, uri=url, authorizations=found, csr_pem=csr)
 
