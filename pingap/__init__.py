@@ -9,6 +9,7 @@ if is_the_command():
     hold_signals()
 
 from pingap._version import __version__
+from pingap.build.reading import read_config
 from pingap.client import (
     ClientTLS,
     HTTPClient,
@@ -238,6 +239,7 @@ __all__ = [
     "parse_form",
     "parse_http_date",
     "prefers_json",
+    "read_config",
     "range_heads",
     "requested_ranges",
     "strong_match",

@@ -144,6 +144,10 @@ class Shelf:
         else:
             write_private(path, json.dumps(asdict(begun)).encode())
 
+    def has_orders(self) -> bool:
+        """Return whether anything was ordered for this directory."""
+        return (self.directory / "orders").is_dir()
+
     def wish(self, table: str) -> None:
         """Ask the process that orders for a table to renew its certificate now.
 
