@@ -9,6 +9,7 @@ if is_the_command():
     hold_signals()
 
 from pingap._version import __version__
+from pingap.build.reading import read_config
 from pingap.client import (
     ClientTLS,
     HTTPClient,
@@ -239,6 +240,7 @@ __all__ = [
     "parse_http_date",
     "prefers_json",
     "range_heads",
+    "read_config",
     "requested_ranges",
     "strong_match",
     "weak_match",

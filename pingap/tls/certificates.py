@@ -82,8 +82,17 @@ def _matched(
 
 
 def split_domains(domains: str) -> tuple[str, ...]:
-    """Return the names in a value of ``domains``, in lower case."""
-    return tuple(normal_name(name) for name in domains.split(",") if name.strip())
+    """Return the names in a value of ``domains``, in lower case, and as clients send them (RFC 5890)."""
+    return tuple(_encoded(normal_name(name)) for name in domains.split(",") if name.strip())
+
+
+def _encoded(name: str) -> str:
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:  # no client can ask for it
+        return name
 
 
 def normal_name(name: str) -> str:

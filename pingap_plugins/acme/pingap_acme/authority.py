@@ -21,7 +21,7 @@ from josepy.errors import Error as JoseError
 from josepy.jwa import ES256
 
 from pingap_acme.account import Account
-from pingap_acme.errors import OrderError, described
+from pingap_acme.errors import OrderError, UnknownAccountError, described
 
 CALL_SECONDS: Final = 30
 ORDER_SECONDS: Final = 180.0
@@ -101,7 +101,9 @@ class Authority:
         try:
             yield
         except (errors.Error, JoseError, requests.RequestException, ValueError) as error:
-            raise OrderError(described(error), self._retry_after) from error
+            is_unknown = isinstance(error, messages.Error) and error.code == "accountDoesNotExist"
+            kind = UnknownAccountError if is_unknown else OrderError
+            raise kind(described(error), self._retry_after) from error
 
     def _register(self, access: Access) -> str:
         binding = None
@@ -139,7 +141,7 @@ class Authority:
                 if body.status == messages.STATUS_INVALID:
                     return None
                 found = [self._authorization(one) for one in body.authorizations]
-            except messages.Error:  # it has expired
+            except (messages.Error, errors.ClientError):  # it has expired
                 return None
             return messages.OrderResource(body=body, uri=url, authorizations=found, csr_pem=csr)
 

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
 from acme import challenges
@@ -97,7 +98,10 @@ def handshake_certificate(proof: Proof) -> tuple[bytes, bytes]:
     return certificate.public_bytes(Encoding.PEM), private
 
 
-def _general_name(name: str) -> x509.GeneralName:
-    from ipaddress import ip_address
+def handshake_name(proof: Proof) -> str:
+    """Return the server name that the authority sends (RFC 8737, 3); for an address RFC 8738, 6."""
+    return ip_address(proof.name).reverse_pointer if is_address(proof.name) else proof.name
 
+
+def _general_name(name: str) -> x509.GeneralName:
     return x509.IPAddress(ip_address(name)) if is_address(name) else x509.DNSName(name)

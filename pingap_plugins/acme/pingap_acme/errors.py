@@ -36,6 +36,10 @@ class OrderError(Exception):
         self.retry_after = retry_after
 
 
+class UnknownAccountError(OrderError):
+    """The authority does not know the account, perhaps any longer."""
+
+
 def described(error: Exception) -> str:
     """Return in one line what an exception of the ACME library, or of the network, says."""
     if isinstance(error, errors.ValidationError):

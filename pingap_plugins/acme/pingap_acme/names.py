@@ -36,7 +36,8 @@ def _normalised(name: str) -> str:
             raise ValueError(f'domains: "{name}" is not a host name: {error}') from None
     host = host.lower()
     labels = host.split(".")
-    if len(host) > 253 or len(labels) < 2 or not all(map(_is_label, labels)):
+    is_host = len(labels) > 1 and not labels[-1].isdecimal() and all(map(_is_label, labels))
+    if len(host) > 253 or not is_host:
         raise ValueError(
             f'domains: "{name}" is not a name that an authority can verify: expected one such as '
             '"www.example.com" or "*.example.com"'

@@ -40,11 +40,13 @@ class Begun:
 
     :param url: of the order.
     :param key: PEM of the private key of the certificate.
+    :param authority: the directory at which it has begun.
     """
 
     url: str
     key: str
     names: tuple[str, ...]
+    authority: str = ""
 
 
 def new_key(key_type: str) -> bytes:

@@ -16,8 +16,8 @@ from pingap import KeyPair
 from pingap_acme.account import Account, account_name
 from pingap_acme.authority import Access, Authority
 from pingap_acme.challenges import Prover
-from pingap_acme.errors import OrderError
-from pingap_acme.order import Wanted, place_order
+from pingap_acme.errors import OrderError, UnknownAccountError
+from pingap_acme.order import Begun, Wanted, place_order
 from pingap_acme.settings import AcmeSettings
 from pingap_acme.shelf import Shelf, State
 
@@ -80,18 +80,32 @@ class Ordering:
         raise OrderError("; ".join(f"{one.url}: {error}" for one, error in texts), longest)
 
     def _of(self, access: Access, prover: Prover) -> KeyPair:
+        try:
+            return self._with_account(access, prover)
+        except UnknownAccountError as error:
+            log.warning("acme: %s: %s; another one is registered", access.url, error)
+            self._shelf.forget_account(_account_of(access))
+            return self._with_account(access, prover)
+
+    def _with_account(self, access: Access, prover: Prover) -> KeyPair:
         authority = self._open(access)
         try:
             begun = self._shelf.begun(self._table)
-            if begun is not None and begun.names != self._wanted.names:
+            if begun is not None and (begun.names, begun.authority) != (
+                self._wanted.names,
+                access.url,
+            ):
                 begun = None
-            remember = partial(self._shelf.keep_begun, self._table)
+
+            def remember(order: Begun) -> None:
+                self._shelf.keep_begun(self._table, replace(order, authority=access.url))
+
             return KeyPair(*place_order(authority, self._wanted, prover, begun, remember))
         finally:
             authority.close()
 
     def _open(self, access: Access) -> Authority:
-        name = account_name(access.url, access.eab_kid, access.contact)
+        name = _account_of(access)
         try:
             account = self._shelf.account(name)
         except ValueError as error:
@@ -118,3 +132,7 @@ class Ordering:
             log.info("certificates.%s: no renewal information: %s", self._table, error)
             return replace(state, ask_again=time.time() + ASK_SECONDS)
         return replace(state, suggested=at, ask_again=again)
+
+
+def _account_of(access: Access) -> str:
+    return account_name(access.url, access.eab_kid, access.contact)

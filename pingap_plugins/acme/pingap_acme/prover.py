@@ -9,7 +9,7 @@ from typing import Final
 import anyio.from_thread
 
 from pingap import Worker
-from pingap_acme.challenges import HTTP, TLS_ALPN, Proof, handshake_certificate
+from pingap_acme.challenges import HTTP, TLS_ALPN, Proof, handshake_certificate, handshake_name
 from pingap_acme.errors import OrderError
 from pingap_acme.shelf import Shelf
 from pingap_acme.tokens import TOKEN_BYTES, TOKEN_SECONDS, TOKENS
@@ -66,7 +66,8 @@ class LocalProver:
             elif proof.kind == TLS_ALPN:
                 chain, key = handshake_certificate(proof)
                 name = _PREFIX + proof.name
-                self._worker.certificates.replace(name, chain, key, [proof.name], alpn="acme-tls/1")
+                names = [handshake_name(proof)]
+                self._worker.certificates.replace(name, chain, key, names, alpn="acme-tls/1")
 
     def _hide(self, proofs: list[Proof]) -> None:
         for proof in proofs:

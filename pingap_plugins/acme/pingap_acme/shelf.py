@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from pydantic import TypeAdapter
+
 from pingap import DurableStore, KeyPair
 from pingap_acme.account import Account
 from pingap_acme.files import locked, read_private, write_private
@@ -37,6 +40,10 @@ class State:
     suggested: float | None = None
     ask_again: float = 0.0
     authority: str = ""
+
+
+_STATE: Final = TypeAdapter(State)
+_BEGUN: Final = TypeAdapter(Begun)
 
 
 class Shelf:
@@ -88,16 +95,23 @@ class Shelf:
         """
         write_private(self._path("accounts", name, ".json"), account.as_text().encode())
 
+    def forget_account(self, name: str) -> None:
+        """Remove an account.
+
+        :raises OSError: it cannot be removed.
+        """
+        self._path("accounts", name, ".json").unlink(missing_ok=True)
+
     def state(self, table: str, names: tuple[str, ...]) -> State:
         """Return what is known of the orders of a table for some names.
 
         :raises OSError: the file cannot be read.
         """
+        found = read_private(self._path("orders", table, ".state"))
         try:
-            found = json.loads(read_private(self._path("orders", table, ".state")) or b"{}")
-            state = State(**{**found, "names": tuple(found.get("names", ()))})
-        except (ValueError, TypeError, AttributeError):  # of another version; it is made again
-            state = State()
+            state = _STATE.validate_json(found or b"{}")
+        except ValueError:  # of another version, or damaged; it is made again
+            return State(names)
         return state if state.names == names else State(names)
 
     def keep_state(self, table: str, state: State) -> None:
@@ -109,11 +123,15 @@ class Shelf:
 
     def begun(self, table: str) -> Begun | None:
         """Return the order of a table that was not finished; None if there is none."""
-        try:
-            found = json.loads(read_private(self._path("orders", table, ".json")) or b"null")
-            return Begun(found["url"], found["key"], tuple(found["names"])) if found else None
-        except (ValueError, TypeError, KeyError):  # of another version
+        found = read_private(self._path("orders", table, ".json"))
+        if found is None:
             return None
+        try:
+            begun = _BEGUN.validate_json(found)
+            load_pem_private_key(begun.key.encode(), None)
+        except ValueError:  # of another version, or damaged
+            return None
+        return begun
 
     def keep_begun(self, table: str, begun: Begun | None) -> None:
         """Keep an order that has begun; None: it has ended.
@@ -125,6 +143,28 @@ class Shelf:
             path.unlink(missing_ok=True)
         else:
             write_private(path, json.dumps(asdict(begun)).encode())
+
+    def has_orders(self) -> bool:
+        """Return whether anything was ordered for this directory."""
+        return (self.directory / "orders").is_dir()
+
+    def wish(self, table: str) -> None:
+        """Ask the process that orders for a table to renew its certificate now.
+
+        :raises OSError: the directory cannot be written.
+        """
+        write_private(self._path("orders", table, ".renew"), b"")
+
+    def is_wished(self, table: str) -> bool:
+        """Return whether somebody has asked for a new certificate."""
+        return self._path("orders", table, ".renew").exists()
+
+    def fulfil(self, table: str) -> None:
+        """Note that a new certificate is ordered as somebody asked.
+
+        :raises OSError: the directory cannot be written.
+        """
+        self._path("orders", table, ".renew").unlink(missing_ok=True)
 
     def token(self, token: str) -> bytes | None:
         """Return what a token stands for, if this or another machine has one with this name.

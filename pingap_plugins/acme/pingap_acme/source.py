@@ -44,6 +44,8 @@ log = logging.getLogger("pingap.acme")
 
 LOOK_SECONDS: Final = 60.0
 """How often a table looks whether there is something to do, and whether another machine has a new certificate."""
+WISH_SECONDS: Final = 5.0
+"""How often it looks whether ``pingap certs renew`` asks for a new certificate."""
 MOST_ORDERS: Final = 4
 """Orders of one instance at a time; more would meet the limits of authorities."""
 KIND: Final = "lets_encrypt"
@@ -72,6 +74,7 @@ class Acme(CertificateSource):
             "pingap_acme_expiry_seconds", "Unix time at which the certificate expires"
         )
         self._served: KeyPair | None = None
+        self._not_before = 0.0  # of the next order, also if the state cannot be kept
         self._dns: DnsProvider | None = None
         if settings.dns_challenge and self._dns_name in PROVIDERS:
             self._dns = self._made(PROVIDERS)
@@ -130,7 +133,15 @@ class Acme(CertificateSource):
                 await self._look()
             except OSError as error:
                 log.error("certificates.%s: %s", self.name, error)  # noqa: TRY400
-            await anyio.sleep(LOOK_SECONDS)
+            await self._pause()
+
+    async def _pause(self) -> None:
+        """Return after a while, or when somebody asks for a new certificate."""
+        with anyio.move_on_after(LOOK_SECONDS):
+            while not await anyio.to_thread.run_sync(  # noqa: ASYNC110 - another process wishes
+                self._shelf.is_wished, self.name
+            ):
+                await anyio.sleep(WISH_SECONDS)
 
     async def _look(self) -> None:
         """Serve what is new on the shelf, and order if that is needed."""
@@ -149,7 +160,10 @@ class Acme(CertificateSource):
             buffer_days=self._buffer_days,
             suggested=state.suggested,
         )
-        if reason and now >= state.next_try:
+        if await anyio.to_thread.run_sync(self._shelf.is_wished, self.name):
+            await anyio.to_thread.run_sync(self._shelf.fulfil, self.name)
+            await self._order("somebody asks for it", state)
+        elif reason and now >= max(state.next_try, self._not_before):
             await self._order(reason, state)
         elif not reason and now >= state.ask_again:
             await self._ask_when_to_renew(state)
@@ -221,7 +235,8 @@ class Acme(CertificateSource):
     async def _failed(self, error: OrderError, state: State) -> None:
         failures = state.failures + 1
         pause = pause_after(failures, error.retry_after)
-        later = replace(state, failures=failures, next_try=time.time() + pause, error=str(error))
+        self._not_before = time.time() + pause
+        later = replace(state, failures=failures, next_try=self._not_before, error=str(error))
         await anyio.to_thread.run_sync(self._shelf.keep_state, self.name, later)
         self.orders.labels("failed").inc()
         text = f"no certificate for {', '.join(self._names)}; the next try is in {_shown(pause)}"

@@ -192,7 +192,7 @@ def test_items_are_written_to_the_first_place_that_can_be_written(site: Site) ->
     assert (site.storage.is_writable, site.storage.layout) == (True, site.files.layout)
     site.write_items({("locations", "b"): {"path": "/b"}})
     assert (site.conf / "locations.toml").read_text() == '[locations.b]\npath = "/b"\n'
-    with pytest.raises(StorageError, match="containers cannot be written"):
+    with pytest.raises(StorageError, match="container a is not TOML"):
         site.write_items({("locations", "a"): {"path": "/a"}})
     both: Items = {("locations", "a"): {"path": "/a"}, ("locations", "b"): None}
     with pytest.raises(StorageError, match="these items are in docker:// and "):

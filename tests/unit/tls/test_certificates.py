@@ -39,6 +39,11 @@ def test_domains_replace_the_names() -> None:
     assert loaded.names == ("x.test", "*.y.test")
 
 
+def test_international_names_are_those_that_clients_send() -> None:
+    loaded = load_certificate(LEAF.cert, LEAF.key, "BÜCHER.test, *.bücher.test", Path())
+    assert loaded.names == ("xn--bcher-kva.test", "*.xn--bcher-kva.test")
+
+
 @pytest.mark.parametrize("form", ["text", "base64", "base64 in lines", "file", "relative", "home"])
 def test_forms_of_a_value(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = LEAF.write(tmp_path, "leaf")

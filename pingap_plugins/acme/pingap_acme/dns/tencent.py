@@ -17,6 +17,8 @@ _LINE: Final = "\u9ed8\u8ba4"
 """The default line of DNSPod, which has no other name."""
 _TTL: Final = 600
 _SERVICE: Final = "dnspod"
+_NO_ZONE: Final = ("InvalidParameterValue", "InvalidParameter.DomainInvalid", "ResourceNotFound")
+"""Codes of the answers for names that are no zone of this account."""
 
 
 class Tencent:
@@ -59,7 +61,7 @@ class Tencent:
             try:
                 self._call("DescribeDomain", Domain=zone)
             except DnsError as error:
-                if "InvalidParameterValue" in str(error) or "ResourceNotFound" in str(error):
+                if any(code in str(error) for code in _NO_ZONE):
                     continue
                 raise
             return zone, name.removesuffix(zone).rstrip(".")
