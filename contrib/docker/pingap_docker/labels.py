@@ -187,7 +187,10 @@ def _in_toml(text: str) -> str:
     """Return a value as TOML: numbers, booleans, arrays and tables as they are, anything else as a string."""
     try:
         found = tomllib.loads(f"value = {text}\n")
-    except (ValueError, RecursionError):  # also: a number that is too long, arrays nested too deeply
+    except (
+        ValueError,
+        RecursionError,
+    ):  # also: a number that is too long, arrays nested too deeply
         return in_quotes(text)
     is_written = found.keys() == {"value"} and "\n" not in text
     if is_written and isinstance(found["value"], bool | int | float | list | dict):
