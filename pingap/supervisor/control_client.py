@@ -6,6 +6,7 @@ import json
 import os
 import select
 import socket
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,24 +140,39 @@ def _connection(path: Path) -> socket.socket:
 
 
 def _ask(sock: socket.socket, seconds: float | None, request: dict[str, Any]) -> dict[str, Any]:
-    data = b""
+    """Send a request and return the answer. Root asks the instances of all users, which may do anything.
+
+    :param seconds: how long the whole answer may take; None: no limit.
+    :raises InstanceLostError: there is no answer.
+    """
     try:
         sock.settimeout(CONNECT_SECONDS)
         sock.sendall(json.dumps(request).encode() + b"\n")
-        sock.settimeout(seconds)
-        while not data.endswith(b"\n") and len(data) < LONGEST_ANSWER:
-            received = sock.recv(256 * 1024)
-            if not received:
-                break
-            data += received
-        answer = json.loads(data)
+        answer = json.loads(_line(sock, seconds))
     except TimeoutError:
         raise InstanceLostError(f"the instance did not answer within {seconds:g} s") from None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         raise InstanceLostError("the instance ended before it answered") from None
     if not isinstance(answer, dict):
         raise InstanceLostError("the instance gave an answer of another version")
     return answer
+
+
+def _line(sock: socket.socket, seconds: float | None) -> bytes:
+    """Return what is sent until the end of the line or of the connection.
+
+    :raises TimeoutError: it takes too long, however often something is sent.
+    """
+    end = None if seconds is None else time.monotonic() + seconds
+    parts, size = [b""], 0
+    while not parts[-1].endswith(b"\n") and size < LONGEST_ANSWER:
+        sock.settimeout(None if end is None else max(end - time.monotonic(), 0.001))
+        received = sock.recv(256 * 1024)
+        if not received:
+            break
+        parts.append(received)
+        size += len(received)
+    return b"".join(parts)
 
 
 class _process:  # noqa: N801 - a context manager, used like a function

@@ -26,6 +26,8 @@ ASK_SECONDS: Final = 5.0
 """How long a client may take to send its request."""
 ANSWER_SECONDS: Final = 5.0
 """How long a client may take to read the answer."""
+PAUSE_SECONDS: Final = 1.0
+"""How long no connection is accepted after the system has refused one."""
 LONGEST_REQUEST: Final = 4096
 MOST_CLIENTS: Final = 16
 _MODE: Final = 0o600
@@ -81,14 +83,22 @@ class ControlSocket:
         async with anyio.create_task_group() as tasks:
             while True:
                 await anyio.wait_readable(self._sock)
-                with suppress(BlockingIOError, ConnectionError):
+                try:
                     client, _ = self._sock.accept()
-                    client.setblocking(False)
-                    if len(self._clients) < MOST_CLIENTS:
-                        self._clients.add(client)
-                        tasks.start_soon(self._serve_one, client, answer)
-                    else:
-                        client.close()
+                except (BlockingIOError, ConnectionError):
+                    continue
+                except (
+                    OSError
+                ) as error:  # too many open files: the instance goes on without commands
+                    log.warning("a command cannot be accepted: %s", error.strerror)
+                    await anyio.sleep(PAUSE_SECONDS)
+                    continue
+                client.setblocking(False)
+                if len(self._clients) < MOST_CLIENTS:
+                    self._clients.add(client)
+                    tasks.start_soon(self._serve_one, client, answer)
+                else:
+                    client.close()
 
     async def _serve_one(self, client: socket.socket, answer: Answer) -> None:
         try:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import anyio
 import anyio.from_thread
 import pytest
 
-from pingap.supervisor import control_socket
+from pingap.supervisor import control_client, control_socket
 from pingap.supervisor.control_socket import ControlSocket
 
 
@@ -94,6 +97,66 @@ def test_slow_clients_are_dropped(control: ControlSocket, monkeypatch: pytest.Mo
     with client(control) as sock:
         sock.sendall(b"{")
         assert sock.recv(1) == b""
+
+
+def test_a_lack_of_descriptors_passes(
+    control: ControlSocket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Refusing:
+        def __init__(self, sock: socket.socket) -> None:
+            self._sock = sock
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._sock, name)
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            control._sock = self._sock
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(control_socket, "PAUSE_SECONDS", 0.01)
+    assert ask(control, b"{}\n")["ok"]
+    control._sock = Refusing(control._sock)  # type: ignore[assignment]
+    assert ask(control, b"{}\n")["ok"]  # the loop may accept this one before it looks
+    assert ask(control, b"{}\n")["ok"]
+    assert "Too many open files" in caplog.text
+
+
+@contextmanager
+def other_instance(folder: Path, *answers: bytes) -> Iterator[Path]:
+    """Listen as an instance that sends parts of an answer, and then nothing more."""
+    path = folder / "pingap-1.sock"
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+        sock.listen()
+
+        def serve() -> None:
+            peer, _ = sock.accept()
+            with peer, suppress(OSError):
+                for part in answers:
+                    peer.sendall(part)
+                    ended.wait(0.05)
+
+        ended = Event()
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield path
+        finally:
+            ended.set()
+            thread.join(10)
+
+
+def test_an_answer_may_be_anything(tmp_path: Path) -> None:
+    with other_instance(tmp_path, b"[" * 200_000 + b"\n") as path:
+        assert list(control_client._instances([path])) == []
+
+
+def test_the_whole_answer_has_a_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control_client, "CONNECT_SECONDS", 0.2)
+    with other_instance(tmp_path, *[b" "] * 1000) as path:
+        began = time.monotonic()
+        assert list(control_client._instances([path])) == []
+        assert time.monotonic() - began < 10
 
 
 def test_without_a_place_there_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
