@@ -155,10 +155,11 @@ def plugin_settings() -> str:
 
 
 def settings_of(category: str) -> str:
-    """Return the settings of one category, or of a ``location key``, for its page."""
-    kind, label = kinds.CATEGORY, f"{kinds.LOCATION_KEY.label} "
-    if category.startswith(label):
-        kind, category = kinds.LOCATION_KEY, category.removeprefix(label)
+    """Return the settings of one category, or of a ``location key`` or ``certificate key``, for its page."""
+    kind: kinds.Kind[type[Plugin]] = kinds.CATEGORY
+    for other in (kinds.LOCATION_KEY, kinds.CERTIFICATE_SOURCE):
+        if category.startswith(label := f"{other.label} "):
+            kind, category = other, category.removeprefix(label)  # type: ignore[assignment]
     cls: type[Plugin] = installed_registry().find(kind, category)
     return settings_tables(cls.Settings)
 

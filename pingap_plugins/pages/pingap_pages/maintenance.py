@@ -77,6 +77,7 @@ class MaintenanceMode(Plugin):
             self._headers["Retry-After"] = str(max(1, round(settings.retry_after)))
         self._page = None if settings.page is None else FilePage(None, settings.page)
         self.is_on = False
+        self._failure = ""
         """Whether the file existed when it was last looked for."""
 
     async def startup(self, tasks: BackgroundTasks, worker: Worker) -> None:
@@ -130,7 +131,13 @@ class MaintenanceMode(Plugin):
 
     async def _look(self) -> None:
         """Look for the file, in a thread: it may be on a network file system."""
-        found = await anyio.Path(self._path).exists()
+        try:
+            found = await anyio.Path(self._path).exists()
+        except OSError as error:  # a directory that may not be searched
+            if self._failure != (text := str(error)):
+                self._failure = text
+                log.warning("maintenance: %s", text)
+            return
         if found is not self.is_on:
             self.is_on = found
             log.info("maintenance %s: %s", "begins" if found else "is over", self._path)
